@@ -133,9 +133,9 @@ sealed class WriteUnit : IDisposable
             else if (staged.Replaces is not null)
                 Issues.Add(RectificationRequests.Issue("What is stored already becomes no request for rectification and no answer to one: store a new Communication.", root + ".category"));
             // The gateway lets the portal alone make one; another would put words into the person's mouth.
-            else if (RectificationRequests.IsRequest(letter) && staged.Target.Scope.Breadth != Breadth.WholePerson)
-                throw Failed(staged.Operation, FaultKind.Denied, "The person asks for rectification, and nobody in her place.");
-            else if (RectificationRequests.IsAnswer(letter) && (RectificationRequests.Wrong(letter, root) ?? WrongPlace(letter, staged, root)) is { } issue)
+            else if (RectificationRequests.IsPersons(letter) && staged.Target.Scope.Breadth != Breadth.WholePerson)
+                throw Failed(staged.Operation, FaultKind.Denied, "The person asks for rectification and takes the request back, and nobody in her place.");
+            else if ((RectificationRequests.IsAnswer(letter) || RectificationRequests.IsWithdrawal(letter)) && (RectificationRequests.Wrong(letter, root) ?? WrongPlace(letter, staged, root)) is { } issue)
                 Issues.Add(issue);
         }
     }

@@ -39,7 +39,7 @@ public static partial class ConsentDecision
     }
 
     /// <summary>
-    /// The person asks a controller to rectify an entry (GDPR Art. 16): it is written into that controller's register, which answers it (Art. 12). Whose the entry is the portal has looked up, so the
+    /// The person asks a controller to rectify an entry (GDPR Art. 16), or takes that back: it is written into that controller's register, which answers it (Art. 12). Whose the entry is the portal has looked up, so the
     /// portal alone may send it. A custodian asks on paper: what a minor able to decide has asked would be shown to, or made by, somebody else (§51).
     /// </summary>
     private static Decision DecideRequestOfPerson(Requester requester, Interaction interaction)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using KantaGateway.Fhir.Grants;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Identification;
 using KantaGateway.Gateway.Identification.Mandates;
 
@@ -16,6 +17,10 @@ public static partial class ConsentDecision
 
     /// <summary>The scope of whoever's access the person disputes: nothing, as if there were nothing (GDPR Art. 18).</summary>
     private static readonly Decision.Permit Restricted = new(LegalBasis.OwnRegister, DisclosureScope.Nothing, [Rule.Restricted], RestsOnPolicy: true);
+
+    private static readonly string[] Letters = ["Communication"];
+
+    private static readonly ScopeFilter[] HerLetters = [new(Letters[0], [RectificationRequests.Criteria], reads: true)];
 
     /// <summary>Whether a decision about this interaction needs the person's policy at all.</summary>
     /// <remarks>
@@ -64,7 +69,7 @@ public static partial class ConsentDecision
         if (policy.Person.KeptUntil is { } end && end <= now && interaction.Reads)
             return interaction.IsWrite ? Unseen(interaction) : Expired;
         if (requester.Kind != RequesterKind.Citizen && interaction.Reads && policy.At(now).IsRestricted(requester, now))
-            return interaction.IsWrite ? Unseen(interaction) : Restricted;
+            return interaction.IsWrite ? Unseen(interaction) : DecideRestricted(requester, interaction, policy, relationship, now);
         return requester.Kind switch
         {
             RequesterKind.Citizen => DecideForCitizen(requester, interaction, policy, reach, now),
@@ -74,6 +79,26 @@ public static partial class ConsentDecision
             RequesterKind.Professional => DecideForProfessional(requester, interaction, policy, relationship, reach, now),
             _ => Decision.Deny.Of(DenyReason.NoLegalBasis),
         };
+    }
+
+    /// <summary>
+    /// What is left to whoever's access the person disputes: the requests for rectification that she has sent to that register herself, which it has to answer in a month whatever is disputed
+    /// (GDPR Art. 12(3), 18(2): with her consent).
+    /// </summary>
+    private static Decision.Permit DecideRestricted(Requester requester, Interaction interaction, PolicySnapshot policy, CareRelationship? relationship, DateTimeOffset now)
+    {
+        if (interaction.Type != Letters[0] || interaction.Needs.Any(static need => need.Type != Letters[0]) || !TaskReach.Of(requester).Covers(interaction.Needs))
+            return Restricted;
+        var register = RegisterOf(requester, interaction, relationship) ?? Register.Patient;
+        return new(LegalBasis.OwnRegister, new DisclosureScope
+        {
+            Breadth = Breadth.OwnRegister,
+            Controller = requester.Organisation.ToString(),
+            Register = register,
+            Withheld = requester.Kind == RequesterKind.Professional ? SightOf(requester, register, relationship, policy.At(now), now).WithheldFromOwn : Withheld.Nothing,
+            Types = Letters,
+            FiltersOfOwn = HerLetters,
+        }, [Rule.OwnRegister, Rule.Restricted], RestsOnPolicy: true);
     }
 
     /// <summary>A write that would look at what is not there for who asks: by id it is one of an absent resource, and whatever looks for something finds no legal basis.</summary>

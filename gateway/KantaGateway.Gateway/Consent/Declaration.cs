@@ -133,12 +133,12 @@ public sealed record DisclosureDenial : Declaration
 }
 
 /// <summary>
-/// The person has read the notice of an emergency (EHDS Art. 9, 11(5)), or of what a desk has recorded for them (§58). The Consent itself is the notice, written in one
+/// The person has read the notice of an emergency (EHDS Art. 9, 11(5)), of what a desk has recorded for them (§58), or the answer to a request for rectification. What is stored is itself the notice, an emergency's written in one
 /// commit with what it opens and seen by the person as new until this is there: none can go unnoticed.
 /// </summary>
 public sealed record Acknowledgement : Declaration
 {
-    /// <summary>Logical id of the Consent that was read of.</summary>
+    /// <summary>Logical id of the Consent, or of an answer of the Communication, that was read of.</summary>
     public required string Notice { get; init; }
 }
 

@@ -33,6 +33,7 @@ public static class DeclarationReader
         {
             (Declarations.InformingKind, null) when InformingVersionOf(consent) is { } text => new Informing { At = default, TextVersion = text },
             (Declarations.AcknowledgementKind, null) when SourceOf(consent) is { } notice => new Acknowledgement { At = default, Notice = notice },
+            (Declarations.AcknowledgementKind, { } what) when LetterOf(what) is { } letter => new Acknowledgement { At = default, Notice = letter },
             (AccessRestrictions.Code, { } deny) => Restriction(consent, deny),
             (Declarations.PermissionKind, { } permit) => Permission(permit),
             (Declarations.DenialKind, { } deny) => Denial(deny),
@@ -200,6 +201,11 @@ public static class DeclarationReader
     private static string? SourceOf(JsonElement consent) =>
         TryGet(consent, "sourceReference", out var source) && Text(source, "reference") is { } reference && reference.StartsWith("Consent/", StringComparison.Ordinal)
         && Guid.TryParseExact(reference["Consent/".Length..], "D", out var id) ? id.ToString("D") : null;
+
+    /// <summary>The Communication that was read, where nothing else is said of it.</summary>
+    private static string? LetterOf(JsonElement provision) =>
+        HasOnly(provision, "data") && Items(provision, "data").ToList() is [var data] && DataOf(data) is ("instance", var of) && Text(of, "reference") is { } reference
+        && reference.StartsWith("Communication/", StringComparison.Ordinal) && Guid.TryParseExact(reference["Communication/".Length..], "D", out var id) ? id.ToString("D") : null;
 
     /// <summary>Why there was an emergency; null where it is not said, by code and in words.</summary>
     internal static (EmergencyReason Reason, string Text)? ReasonOf(JsonElement consent)

@@ -29,7 +29,7 @@ namespace KantaGateway.Gateway.Consent;
 /// <item><term>confirmation, emergency, review</term><description><c>provision.actor</c> the Practitioner by identifier, <c>organization</c> its organisation and then its unit, <c>period</c>, <c>purpose</c>;
 /// protected services as <c>securityLabel</c>; the reason of an emergency in <see cref="ReasonUrl"/>; a review names the emergency in <c>sourceReference</c></description></item>
 /// <item><term>disputed access</term><description>root <c>provision.type</c> deny and <c>provision.actor</c> the Organization by its OID, and then its unit; the disputed entry of the audit log in <see cref="EntryUrl"/></description></item>
-/// <item><term>acknowledgement</term><description>no <c>provision</c>; what was read of in <c>sourceReference</c>, an emergency or what a desk recorded</description></item>
+/// <item><term>acknowledgement</term><description>no <c>provision</c>; what was read of in <c>sourceReference</c>, an emergency or what a desk recorded. Of an answer to a request for rectification the Communication, which is no source, as <c>provision.data</c> of meaning instance</description></item>
 /// </list>
 /// </remarks>
 public static class Declarations
@@ -160,6 +160,13 @@ public static class Declarations
         consent["sourceReference"] = new JsonObject { ["reference"] = "Consent/" + notice };
         return Bytes(consent);
     }
+
+    /// <summary>The person has read the answer to a request for rectification.</summary>
+    /// <param name="patientId">Logical id of the Patient.</param>
+    /// <param name="answer">Logical id of its Communication.</param>
+    /// <param name="at">When, UTC.</param>
+    public static byte[] AcknowledgedAnswer(string patientId, string answer, DateTimeOffset at) => Bytes(Consent(patientId, at, AcknowledgementKind, "http://data.europa.eu/eli/reg/2016/679/oj#art_12",
+        new() { ["data"] = new JsonArray(new JsonObject { ["meaning"] = "instance", ["reference"] = new JsonObject { ["reference"] = "Communication/" + answer } }) }));
 
     /// <summary>The person disputes an access.</summary>
     /// <param name="patientId">Logical id of the Patient.</param>

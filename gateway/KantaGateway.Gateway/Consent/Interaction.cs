@@ -42,7 +42,7 @@ public sealed record Interaction
     /// <summary>Why what a Consent write carries is no declaration that the Act knows.</summary>
     public DenyReason Objection { get; init; } = DenyReason.UnknownDeclaration;
 
-    /// <summary>The register that a Communication asks for rectification; null: it is no such request.</summary>
+    /// <summary>The register that a Communication asks for rectification, or takes such a request back from; null: it is neither.</summary>
     public AskedRegister? Asks { get; init; }
 
     /// <summary>What kinds of controller the organisation is whose register is being denied: one may have clients of several; empty: it has not joined, or none is named.</summary>

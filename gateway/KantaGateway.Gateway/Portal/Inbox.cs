@@ -23,10 +23,13 @@ internal enum MessageKind
 
     /// <summary>A disputed access was looked into.</summary>
     Dispute,
+
+    /// <summary>A controller answered a request for rectification (GDPR Art. 12(3)-(4)).</summary>
+    Rectification,
 }
 
 /// <summary>Something that the citizen is told.</summary>
-/// <param name="Id">Of what it is about: of the Consent, or of the notice.</param>
+/// <param name="Id">Of what it is about: of the Consent, of the Communication that answers, or of the notice.</param>
 /// <param name="IsNew">The citizen has not said to have read it.</param>
 /// <param name="Title">In words.</param>
 /// <param name="Address">Of the page that tells all of it.</param>
@@ -38,14 +41,14 @@ internal sealed record Message(MessageKind Kind, string Id, DateTimeOffset At, b
 
 /// <summary>All messages that could be had.</summary>
 /// <param name="Messages">Newest first.</param>
-/// <param name="State">The declarations of which they come; null: the record cannot be asked now.</param>
+/// <param name="State">The declarations of which most of them come; null: the record cannot be asked now.</param>
 /// <param name="Notices">The notices of breaches; null: they cannot be told now.</param>
 internal sealed record InboxContent(IReadOnlyList<Message> Messages, DeclarationState? State, IReadOnlyList<NoticeStanding>? Notices);
 
 /// <summary>
 /// One list of what the citizen is told: it keeps nothing of its own. What is new follows from what she has said to have read, which stands in her record, and from the notices that she has opened. A source that is away hides no other.
 /// </summary>
-internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings disputes, OrganisationNames names, IServiceProvider services, Texts texts)
+internal sealed class Inbox(OwnDeclarations declarations, Rectifications rectifications, DisputeStandings disputes, OrganisationNames names, IServiceProvider services, Texts texts)
 {
     /// <exception cref="RefusedException">The record refuses; nothing is away.</exception>
     public async Task<InboxContent> ReadAsync(Requester citizen, CancellationToken cancel)
@@ -53,15 +56,17 @@ internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings dispu
         // What is told of a child is not shown to custodians (§51); for them the state says nothing either.
         var notices = citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian } ? [] : NoticesOf(citizen);
         DeclarationState? state = null;
+        IReadOnlyList<RectificationRequest> asked = [];
         try
         {
+            asked = await AskedAsync(citizen, cancel);
             state = await declarations.ReadAsync(citizen, cancel);
         }
         catch (Exception failure) when (IsOutage(failure))
         {
             // Null says so.
         }
-        return new([.. (notices ?? []).Select(Of).Concat(state is null ? [] : Of(state)).OrderByDescending(static one => one.At)], state, notices);
+        return new([.. (notices ?? []).Select(Of).Concat(state is null ? [] : Of(state, asked)).OrderByDescending(static one => one.At)], state, notices);
     }
 
     /// <summary>The citizen has read a message.</summary>
@@ -70,9 +75,16 @@ internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings dispu
     public async Task<bool> AcknowledgeAsync(Requester citizen, string id, CancellationToken cancel)
     {
         var state = await declarations.ReadAsync(citizen, cancel);
-        if (!Of(state).Any(message => message.Id == id && message.IsSaidToBeRead))
+        if (state.All.FirstOrDefault(declaration => declaration.Id == id) is { } about)
+        {
+            if (!Of(state, []).Any(message => message.Id == id && message.IsSaidToBeRead))
+                return false;
+            await declarations.AcknowledgeAsync(citizen, about, cancel);
+            return true;
+        }
+        if (!Of(state, await AskedAsync(citizen, cancel)).Any(message => message.Id == id && message.IsSaidToBeRead))
             return false;
-        await declarations.AcknowledgeAsync(citizen, state.All.First(declaration => declaration.Id == id), cancel);
+        await declarations.AcknowledgeAnswerAsync(citizen, id, cancel);
         return true;
     }
 
@@ -83,6 +95,21 @@ internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings dispu
         RefusedException refused => refused.Status >= StatusCodes.Status500InternalServerError,
         _ => failure is SharedStateException,
     };
+
+    /// <summary>What she has asked controllers to rectify: nothing to custodians (§51), and to an app that is not let read Communications.</summary>
+    private async Task<IReadOnlyList<RectificationRequest>> AskedAsync(Requester citizen, CancellationToken cancel)
+    {
+        if (citizen.OnBehalfOf is { Kind: RepresentationKind.Custodian })
+            return [];
+        try
+        {
+            return await rectifications.ListAsync(citizen, cancel);
+        }
+        catch (RefusedException refused) when (refused.Status == StatusCodes.Status403Forbidden && citizen.ClientId != PortalSessions.ClientId)
+        {
+            return [];
+        }
+    }
 
     private IReadOnlyList<NoticeStanding>? NoticesOf(Requester citizen)
     {
@@ -98,7 +125,7 @@ internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings dispu
 
     private Message Of(NoticeStanding sent) => new(MessageKind.Breach, sent.Notice.Id, sent.Notice.SentAt, sent.ReadAt is null, texts["inbox.breach"], $"/notices/{sent.Notice.Id}");
 
-    private IEnumerable<Message> Of(DeclarationState state)
+    private IEnumerable<Message> Of(DeclarationState state, IReadOnlyList<RectificationRequest> asked)
     {
         foreach (var access in state.Accesses)
             if (access.Record is EmergencyAccess emergency)
@@ -113,5 +140,8 @@ internal sealed class Inbox(OwnDeclarations declarations, DisputeStandings dispu
         foreach (var dispute in disputes.Of(state.All))
             if (dispute.End is { } end)
                 yield return new(MessageKind.Dispute, dispute.Restriction.Id, end.At, !state.Acknowledged.Contains(dispute.Restriction.Id), texts["inbox.dispute", names.Of(dispute.Restriction.Organisation)], Pages.DisputesModel.Address);
+        foreach (var request in asked)
+            if (request is { AnswerId: { } answer, AnsweredAt: { } at })
+                yield return new(MessageKind.Rectification, answer, at, !state.Acknowledged.Contains(answer), texts[request.State == RectificationState.Delayed ? "inbox.rectification.delayed" : "inbox.rectification", names.Of(request.Asked.Controller)], Pages.RectificationsModel.Address);
     }
 }

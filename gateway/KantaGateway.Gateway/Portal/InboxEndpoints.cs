@@ -8,15 +8,15 @@ namespace KantaGateway.Gateway.Portal;
 
 /// <summary>
 /// <c>GET /inbox/v1/messages</c> and <c>POST /inbox/v1/read</c>: what the inbox does, as JSON, for the signed-in citizen (session cookie) or an app of hers that may read her declarations, of which messages
-/// come (access token with <c>patient/Consent.rs</c>, to say that one was read <c>.c</c>).
+/// come (access token with <c>patient/Consent.rs</c>, to say that one was read <c>.c</c>; to be told of answers to requests for rectification <c>patient/Communication.rs</c> too).
 /// </summary>
 internal static class InboxEndpoints
 {
     /// <param name="Message">Id of what the message is about.</param>
     private sealed record ReadBody(Guid Message);
 
-    /// <param name="Message">Id of what it is about: of the Consent, or of the notice.</param>
-    /// <param name="Kind"><c>breach</c>, <c>emergency</c>, <c>review</c>, <c>recorded</c> or <c>dispute</c>.</param>
+    /// <param name="Message">Id of what it is about: of the Consent, of the Communication that answers, or of the notice.</param>
+    /// <param name="Kind"><c>breach</c>, <c>emergency</c>, <c>review</c>, <c>recorded</c>, <c>dispute</c> or <c>rectification</c>.</param>
     /// <param name="Title">In the language of <c>Accept-Language</c>.</param>
     /// <param name="Page">Address of the portal's page that tells all of it.</param>
     private sealed record MessageAnswer(string Message, string Kind, DateTimeOffset At, bool IsNew, string Title, string Page);

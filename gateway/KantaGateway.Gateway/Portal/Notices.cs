@@ -14,7 +14,7 @@ internal static class Notices
         ["signed-out"] = true, ["sign-out-failed"] = false, ["sign-out-needs-sign-in"] = false, ["session-ended"] = false, ["sign-in-first"] = false, ["sign-in-failed"] = false,
         ["sign-in-cancelled"] = false, ["sign-in-unavailable"] = false,
         ["informed"] = true, ["permitted"] = true, ["denied"] = true, ["permit-withdrawn"] = true, ["denial-withdrawn"] = true, ["child-permit-withdrawn"] = true, ["declared-since"] = false,
-        ["nothing-changed"] = true, ["disputed"] = true, ["dispute-taken-back"] = true, ["disputes-too-many"] = false, ["rectification-sent"] = true, ["rectifications-too-many"] = false, ["entry-pruned"] = false, ["file-unavailable"] = false, ["acknowledged"] = true, ["recorded-acknowledged"] = true, ["inform-first"] = false,
+        ["nothing-changed"] = true, ["disputed"] = true, ["dispute-taken-back"] = true, ["disputes-too-many"] = false, ["rectification-sent"] = true, ["rectification-withdrawn"] = true, ["rectifications-too-many"] = false, ["entry-pruned"] = false, ["file-unavailable"] = false, ["acknowledged"] = true, ["recorded-acknowledged"] = true, ["inform-first"] = false,
         ["acting"] = true, ["acting-over"] = true, ["acting-refused"] = false, ["acting-ended"] = false, ["acting-expired"] = false, ["acting-cancelled"] = false,
         ["acting-unavailable"] = false, ["acting-sign-in-again"] = false, ["acting-too-many"] = false, ["acting-own-only"] = false, ["custodian-no-denials"] = false,
         ["app-ended"] = true, ["apps-own-only"] = false, ["message-read"] = true,

@@ -25,7 +25,7 @@ internal sealed record DeclarationState(
 {
     public static readonly DeclarationState None = new(null, null, [], false, [], [], []);
 
-    /// <summary>Ids of the Consents that the citizen has said to have read of.</summary>
+    /// <summary>Ids of the Consents, and of answers to requests for rectification, that the citizen has said to have read of.</summary>
     public IReadOnlySet<string> Acknowledged { get; init; } = new HashSet<string>();
 
     /// <summary>What desks have recorded for the citizen (§58), newest first.</summary>
@@ -137,6 +137,11 @@ internal sealed class OwnDeclarations(IInnerRequests requests, IWhoSeesWhat sees
     /// <summary>The citizen has read the notice of an emergency, or of what a desk recorded.</summary>
     public Task AcknowledgeAsync(Requester citizen, Declaration notice, CancellationToken cancel) =>
         CreateAsync(citizen, Declarations.Acknowledged(PatientId(citizen), notice.Id, time.GetUtcNow()), cancel);
+
+    /// <summary>The citizen has read the answer to a request for rectification.</summary>
+    /// <param name="answer">FHIR id of its Communication.</param>
+    public Task AcknowledgeAnswerAsync(Requester citizen, string answer, CancellationToken cancel) =>
+        CreateAsync(citizen, Declarations.AcknowledgedAnswer(PatientId(citizen), answer, time.GetUtcNow()), cancel);
 
     /// <summary>
     /// Withdraws a permission or a denial; one that is withdrawn already stays so. What was recorded at a desk lies in that organisation's register, which nobody

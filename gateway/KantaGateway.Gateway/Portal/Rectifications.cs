@@ -10,31 +10,37 @@ using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal;
 
-/// <summary>What the citizen writes of an entry.</summary>
+/// <summary>What the citizen writes of an entry, as it is stored: without spaces around it, and without what no FHIR string has (control characters, halves of letters).</summary>
 /// <param name="Wrong">What is wrong or missing.</param>
 /// <param name="Right">What it should be.</param>
 /// <param name="Why">Grounds; may be left out.</param>
 internal sealed record RectifyForm(string? Wrong, string? Right, string? Why)
 {
+    public string Wrong { get; } = Clean(Wrong);
+
+    public string Right { get; } = Clean(Right);
+
+    /// <summary>Empty: none given.</summary>
+    public string Why { get; } = Clean(Why);
+
     /// <summary>What of it is missing or too long: field and text; null: nothing.</summary>
-    public FormProblem? Problem => string.IsNullOrWhiteSpace(Wrong) ? new("wrong", "rectify.error.wrong")
-        : string.IsNullOrWhiteSpace(Right) ? new("right", "rectify.error.right")
+    public FormProblem? Problem => Wrong.Length == 0 ? new("wrong", "rectify.error.wrong")
+        : Right.Length == 0 ? new("right", "rectify.error.right")
         : IsTooLong(Wrong) ? new("wrong", "rectify.error.long")
         : IsTooLong(Right) ? new("right", "rectify.error.long")
         : IsTooLong(Why) ? new("why", "rectify.error.long") : null;
 
-    /// <summary>As it is stored: without spaces around it, and without what no FHIR string has (control characters, halves of letters).</summary>
-    public static string Clean(string? text)
+    private static string Clean(string? text)
     {
         var clean = new StringBuilder();
+        // Counted as browsers do: a line break is one letter in a field and two in a form.
         foreach (var letter in (text ?? "").ReplaceLineEndings("\n").EnumerateRunes())
             if (letter.Value is '\n' or '\t' || !Rune.IsControl(letter))
                 clean.Append(letter);
         return clean.ToString().Trim();
     }
 
-    /// <summary>Counted as browsers do: a line break is one letter in a field and two in a form.</summary>
-    private static bool IsTooLong(string? text) => text?.ReplaceLineEndings("\n").Length > RectificationRequest.MostLetters;
+    private static bool IsTooLong(string text) => text.Length > RectificationRequest.MostLetters;
 }
 
 /// <summary>
@@ -60,23 +66,37 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
             PatientId = ids.PatientId(citizen.Person!.Value),
             Entry = $"{entry.Type}/{entry.Id}",
             Asked = new(entry.Organisation, entry.Register),
-            Wrong = RectifyForm.Clean(form.Wrong),
-            Right = RectifyForm.Clean(form.Right),
-            Why = RectifyForm.Clean(form.Why) is { Length: > 0 } why ? why : null,
+            Wrong = form.Wrong,
+            Right = form.Right,
+            Why = form.Why is { Length: > 0 } why ? why : null,
             At = time.GetUtcNow(),
         };
         var all = await ListAsync(citizen, cancel);
-        if (all.FirstOrDefault(one => !one.IsAnswered && one.IsSame(request)) is { } same)
+        if (all.FirstOrDefault(one => !one.IsSettled && one.IsSame(request)) is { } same)
             return same;
-        if (all.Count(static one => !one.IsAnswered) >= MostOpen)
+        if (all.Count(static one => !one.IsSettled) >= MostOpen)
             throw new FaultException(new(FaultKind.TooMany, $"At most {MostOpen} requests for rectification wait for an answer at the same time. Wait for answers, or write to the place of care."));
-        var earlier = all.Count(one => one.IsAnswered && one.IsSame(request));
+        var earlier = all.Count(one => one.IsSettled && one.IsSame(request));
         // Of two that come at once the repository stores one.
         var headers = new HeaderDictionary { ["If-None-Exist"] = $"identifier={RectificationRequest.Identifiers}|{request.DigestOf(earlier)}" };
         var answer = await requests.SendAsync(citizen, "POST", "Communication", request.Write(earlier), headers: headers, cancel: cancel);
         FhirAnswers.RequireSuccess(answer);
         return answer.Headers.Location.ToString().Split("Communication/") is [_, var address] ? request with { Id = address.Split('/')[0] }
             : RectificationRequest.ReadAll([FhirAnswers.Success(answer)]) is [var stored] ? stored : throw new RefusedException(StatusCodes.Status502BadGateway);
+    }
+
+    /// <summary>Takes a request back that waits for its answer. It stays to be read, as does all that was written.</summary>
+    /// <param name="id">FHIR id of its Communication.</param>
+    /// <returns>False: none of that id waits. Nothing was stored.</returns>
+    /// <exception cref="RefusedException">The record did not take it.</exception>
+    public async Task<bool> WithdrawAsync(Requester citizen, string id, CancellationToken cancel)
+    {
+        if ((await ListAsync(citizen, cancel)).FirstOrDefault(one => one.Id == id) is not { IsSettled: false } request)
+            return false;
+        // Of two windows one takes it back.
+        var headers = new HeaderDictionary { ["If-None-Exist"] = $"identifier={RectificationRequest.Withdrawals}|{request.Id}" };
+        FhirAnswers.RequireSuccess(await requests.SendAsync(citizen, "POST", "Communication", request.WriteWithdrawal(time.GetUtcNow()), headers: headers, cancel: cancel));
+        return true;
     }
 
     /// <summary>The entry that rectification could be asked of; null: there is none of that type and id in the citizen's record, or it is such a request itself.</summary>
@@ -88,8 +108,7 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
     public async Task<IReadOnlyList<RectificationRequest>> ListAsync(Requester citizen, CancellationToken cancel)
     {
         var found = new List<System.Text.Json.JsonElement>();
-        var kinds = $"{RectificationRequests.System}|{RectificationRequests.Request},{RectificationRequests.System}|{RectificationRequests.Answer}";
-        var criteria = $"patient={ids.PatientId(citizen.Person!.Value)}&category={Uri.EscapeDataString(kinds)}&_count=1000";
+        var criteria = $"patient={ids.PatientId(citizen.Person!.Value)}&{RectificationRequests.Criteria}&_count=1000";
         var answer = await requests.SendAsync(citizen, "POST", "Communication/_search", Encoding.UTF8.GetBytes(criteria), "application/x-www-form-urlencoded", cancel: cancel);
         while (true)
         {
@@ -101,6 +120,9 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
         }
     }
 
-    /// <summary>How far one is, as pages and clients name it: <c>open</c>, <c>late</c>, <c>delayed</c>, <c>granted</c>, <c>corrected</c> or <c>refused</c>.</summary>
-    public string StateOf(RectificationRequest request) => !request.IsAnswered && request.AnswerBy < time.GetUtcNow() ? "late" : request.State.ToString().ToLowerInvariant();
+    /// <summary>How far one is, as pages and clients name it: <c>open</c>, <c>late</c>, <c>delayed</c>, <c>granted</c>, <c>corrected</c>, <c>refused</c> or <c>withdrawn</c>.</summary>
+    public string StateOf(RectificationRequest request) => StateOf(request, time.GetUtcNow());
+
+    /// <inheritdoc cref="StateOf(RectificationRequest)"/>
+    public static string StateOf(RectificationRequest request, DateTimeOffset now) => !request.IsSettled && request.AnswerBy < now ? "late" : request.State.ToString().ToLowerInvariant();
 }

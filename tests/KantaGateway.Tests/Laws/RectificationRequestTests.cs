@@ -70,11 +70,11 @@ public sealed class RectificationRequestTests : IAsyncLifetime
         Assert.Equal(422, (await AnswerAsync(_house.Revontuli, "refused", "x", request.Id)).Status);
         Assert.Equal(201, (await AnswerAsync(_house.Aurora, "delayed", "Lääkäri on lomalla.", request.Id)).Status);
         seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
-        Assert.Equal((RectificationState.Delayed, false, seen.At.AddMonths(3)), (seen.State, seen.IsAnswered, seen.AnswerBy));
+        Assert.Equal((RectificationState.Delayed, false, seen.At.AddMonths(3)), (seen.State, seen.IsSettled, seen.AnswerBy));
         var answered = await AnswerAsync(_house.Aurora, "refused", "Merkintä vastaa tutkimusta.", request.Id);
         Assert.Equal(201, answered.Status);
         seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
-        Assert.Equal((RectificationState.Refused, Words, "Merkintä vastaa tutkimusta.", true), (seen.State, seen.Wrong, seen.Answer, seen.IsAnswered));
+        Assert.Equal((RectificationState.Refused, Words, "Merkintä vastaa tutkimusta.", true), (seen.State, seen.Wrong, seen.Answer, seen.IsSettled));
         Assert.Equal(404, (await _house.Reader.ReadAsync("Communication", answered.Stored!.Value.Id)).Status);
         // What was answered may be asked anew.
         Assert.NotEqual(request.Id, (await AskAsync())!.Id);
@@ -84,6 +84,73 @@ public sealed class RectificationRequestTests : IAsyncLifetime
         var lines = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines;
         Assert.Contains(lines, line => !line.BySelf && line.Items.Any(item => item.Type == "Communication" && item.Id == request.Id));
         Assert.Contains(lines, line => line.BySelf && line.Items.Any(item => item.Type == "Communication" && item.Id == request.Id));
+    }
+
+    /// <summary>GDPR Art. 12(3): a month runs whatever is disputed, and she has sent it to that register herself (Art. 18(2)).</summary>
+    [Fact]
+    public async Task A_request_reaches_a_register_that_a_dispute_of_hers_closes_is_answered_there_and_nothing_else_is_shown()
+    {
+        Assert.Equal(200, (await _house.Aurora.System.ReadAsync("Observation", _note)).Status);
+        var access = (await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(_house.Citizen)).Lines.First(line => line.Items.Any(item => item.Id == _note));
+        Assert.True((await _house.Gateway.GetRequiredService<Disputes>().DisputeAsync(_house.Citizen, access.Index, default))!.Holds);
+        var request = (await AskAsync())!;
+        // An ordinary message of the same type is closed like the rest.
+        var message = JsonNode.Parse($$"""{"resourceType":"Communication","status":"completed","subject":{"reference":"Patient/{{_house.PatientId}}"},"payload":[{"contentString":"Tervetuloa"}]}""")!.AsObject();
+        var other = (await _house.Aurora.System.CreateAsync("Communication", HouseInMemory.Json(message))).Stored!.Value.Id;
+
+        foreach (var aurora in new[] { _house.Aurora.System, _house.Aurora.Professional(_house.Folder.ProfessionalOf("aurora").Id) })
+        {
+            var found = (await aurora.SearchAsync("Communication", $"patient={_house.PatientId}")).Json;
+            Assert.Equal(request.Id, Assert.Single(found.GetProperty("entry").EnumerateArray()).GetProperty("resource").GetProperty("id").GetString());
+            Assert.Equal(200, (await aurora.ReadAsync("Communication", request.Id)).Status);
+            Assert.Equal(404, (await aurora.ReadAsync("Communication", other)).Status);
+            Assert.Equal(404, (await aurora.ReadAsync("Observation", _note)).Status);
+            Assert.DoesNotContain(HouseInMemory.Secret, (await aurora.SearchAsync("Communication", Criteria + "&_include=Communication:subject&_include=*")).Text, StringComparison.Ordinal);
+        }
+        // Who has nothing to answer is shown nothing.
+        Assert.Equal(0, (await _house.Revontuli.System.SearchAsync("Communication", $"patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
+        Assert.Equal(201, (await AnswerAsync(_house.Aurora, "corrected", null, request.Id)).Status);
+        Assert.Equal(RectificationState.Corrected, Assert.Single(await Rectifications.ListAsync(_house.Citizen, default)).State);
+    }
+
+    [Fact]
+    public async Task She_takes_back_what_waits_once_and_the_controller_sees_that_and_nobody_does_it_in_her_place()
+    {
+        var request = (await AskAsync())!;
+        var withdrawal = request.WriteWithdrawal(DateTimeOffset.UtcNow);
+        Assert.Equal(403, (await _house.Aurora.System.CreateAsync("Communication", withdrawal)).Status);
+        var inner = _house.Gateway.GetRequiredService<IInnerRequests>();
+        Assert.Equal(403, (await inner.SendAsync(_house.Citizen with { ClientId = "omakunto" }, "POST", "Communication", withdrawal)).Status);
+        // Of nothing that is there, or in another register than it was asked of.
+        foreach (var wrong in new[] { request with { Id = _note }, request with { Asked = new("1.2.246.10.99000022", "2") } })
+            Assert.Equal(422, (await inner.SendAsync(_house.Citizen, "POST", "Communication", wrong.WriteWithdrawal(DateTimeOffset.UtcNow))).Status);
+
+        // In two windows at the same time: it is taken back once.
+        Assert.Contains(true, await Task.WhenAll(WithdrawAsync(request.Id), WithdrawAsync(request.Id)));
+        Assert.False(await WithdrawAsync(request.Id));
+        var seen = Assert.Single(await Rectifications.ListAsync(_house.Citizen, default));
+        Assert.Equal((RectificationState.Withdrawn, true, Words), (seen.State, seen.IsSettled, seen.Wrong));
+        var found = (await _house.Aurora.System.SearchAsync("Communication", $"patient={_house.PatientId}&{RectificationRequests.Criteria}")).Json;
+        Assert.Equal(2, found.GetProperty("total").GetInt32());
+        Assert.Equal(0, (await _house.Reader.SearchAsync("Communication", $"patient={_house.PatientId}")).Json.GetProperty("total").GetInt32());
+        // That she took it back stays as it is, and what she asks again is another request.
+        var taken = found.GetProperty("entry").EnumerateArray().Select(static entry => entry.GetProperty("resource").GetProperty("id").GetString()!).Single(id => id != request.Id);
+        Assert.Equal("Communication", WhereRefused(await _house.Aurora.System.DeleteAsync("Communication", taken)));
+        var again = (await AskAsync())!;
+        Assert.NotEqual(request.Id, again.Id);
+
+        // What was answered is not taken back; she is told, and says that she has read it.
+        Assert.Equal(201, (await AnswerAsync(_house.Aurora, "refused", "Merkintä vastaa tutkimusta.", again.Id)).Status);
+        Assert.False(await WithdrawAsync(again.Id));
+        var inbox = _house.Gateway.GetRequiredService<Inbox>();
+        var message = Assert.Single((await inbox.ReadAsync(_house.Citizen, default)).Messages, static one => one.Kind == MessageKind.Rectification);
+        Assert.True(message.IsNew);
+        Assert.True(await inbox.AcknowledgeAsync(_house.Citizen, message.Id, default));
+        Assert.False(Assert.Single((await inbox.ReadAsync(_house.Citizen, default)).Messages, static one => one.Kind == MessageKind.Rectification).IsNew);
+        Assert.False(await inbox.AcknowledgeAsync(_house.Citizen, message.Id, default));
+        // To whom she permits to see her record it tells nothing of that.
+        Assert.DoesNotContain(message.Id, (await _house.Reader.SearchAsync("Consent", $"patient={_house.PatientId}")).Text, StringComparison.Ordinal);
+        Assert.Equal(200, (await _house.Reader.ReadAsync("Observation", _note)).Status);
     }
 
     [Fact]
@@ -105,6 +172,8 @@ public sealed class RectificationRequestTests : IAsyncLifetime
     }
 
     private Task<RectificationRequest?> AskAsync() => Rectifications.AskAsync(_house.Citizen, "Observation", _note, new(Words, "Poistakaa se", null), default);
+
+    private Task<bool> WithdrawAsync(string id) => Rectifications.WithdrawAsync(_house.Citizen, id, default);
 
     private static string? WhereRefused(FhirReply answer)
     {

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using KantaGateway.Audit.Balp;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Gateway.Breach;
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Identification.Operators;
@@ -43,9 +44,9 @@ public sealed class InboxPagesTests : IAsyncLifetime
     }
 
     [Theory]
-    [InlineData("fi", "Tietomurto", "Hätätilanne: Keskussairaala", "se oli hätätilanne", "Puolestasi on tallennettu: Luovutuslupa", "Vastaus katseluun")]
-    [InlineData("sv", "Dataintrång", "Nödsituation: Keskussairaala", "det var en nödsituation", "Har antecknats för dig: Utlämningstillstånd", "Svar på åtkomsten")]
-    [InlineData("en", "Data breach", "Emergency: Keskussairaala", "it was one", "Recorded for you: Disclosure permission", "Answer to an access that you disputed")]
+    [InlineData("fi", "Tietomurto", "Hätätilanne: Keskussairaala", "se oli hätätilanne", "Puolestasi on tallennettu: Luovutuslupa", "Vastaus katseluun", "Vastaus oikaisupyyntöösi: Keskussairaala", "kestää pidempään: Keskussairaala")]
+    [InlineData("sv", "Dataintrång", "Nödsituation: Keskussairaala", "det var en nödsituation", "Har antecknats för dig: Utlämningstillstånd", "Svar på åtkomsten", "Svar på din begäran om rättelse: Keskussairaala", "tar längre tid: Keskussairaala")]
+    [InlineData("en", "Data breach", "Emergency: Keskussairaala", "it was one", "Recorded for you: Disclosure permission", "Answer to an access that you disputed", "Answer to your request for correction: Keskussairaala", "takes longer: Keskussairaala")]
     public async Task Everything_that_she_is_told_is_in_one_list_newest_first(string language, params string[] said)
     {
         await NoticeAsync();
@@ -54,11 +55,15 @@ public sealed class InboxPagesTests : IAsyncLifetime
         AtDesk(Declarations.Permit(_portal.Record.PatientId, Now.AddDays(-4)));
         await AnswerAsync(Dispute(Now.AddDays(-3)));
         Dispute(Now.AddDays(-2));
+        // Of three requests two are answered.
+        Rectification("corrected");
+        Rectification("delayed");
+        Rectification(null);
         var (status, html, _) = await _portal.GetAsync("/inbox", language);
         Assert.Equal(HttpStatusCode.OK, status);
         Assert.All(said, text => Assert.Contains(text, html));
         // A dispute that is not answered is no news. What a desk recorded stands by when it was stored, which the record in memory says was in March.
-        Assert.Equal(["dispute", "review", "emergency", "breach", "recorded"], KindsIn(html));
+        Assert.Equal(["dispute", "review", "emergency", "breach", "recorded", "rectification", "rectification"], KindsIn(html));
     }
 
     [Fact]
@@ -79,7 +84,8 @@ public sealed class InboxPagesTests : IAsyncLifetime
         var permit = AtDesk(Declarations.Permit(_portal.Record.PatientId, Now.AddDays(-4)));
         var dispute = Dispute(Now.AddDays(-3));
         await AnswerAsync(dispute);
-        foreach (var id in (string[])[emergency, review, permit, dispute])
+        var rectification = Rectification("refused")!;
+        foreach (var id in (string[])[emergency, review, permit, dispute, rectification])
         {
             Assert.Contains($"data-message=\"{id}\" data-message-kind=\"{KindOf()}\" data-new=\"yes\"", (await _portal.GetAsync("/inbox")).Html);
             var (status, _, response) = await _portal.PostAsync("/inbox", new() { ["id"] = id });
@@ -87,7 +93,7 @@ public sealed class InboxPagesTests : IAsyncLifetime
             Assert.Contains(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith("__Host-kanta-notice=message-read;", StringComparison.Ordinal));
             Assert.Contains($"data-message=\"{id}\" data-message-kind=\"{KindOf()}\" data-new=\"no\"", (await _portal.GetAsync("/inbox")).Html);
 
-            string KindOf() => id == emergency ? "emergency" : id == review ? "review" : id == permit ? "recorded" : "dispute";
+            string KindOf() => id == emergency ? "emergency" : id == review ? "review" : id == permit ? "recorded" : id == rectification ? "rectification" : "dispute";
         }
         var stored = _portal.Record.Of("Consent").Count();
         var open = Dispute(Now.AddDays(-1));
@@ -126,10 +132,11 @@ public sealed class InboxPagesTests : IAsyncLifetime
         var emergency = Emergency(Now.AddDays(-5));
         Review(emergency, isJustified: true);
         await AnswerAsync(Dispute(Now.AddDays(-3)));
+        Rectification("granted");
         var (status, html, _) = await _portal.GetAsync("/");
         Assert.Equal(HttpStatusCode.OK, status);
-        Assert.Contains("data-inbox=\"4\"", html);
-        Assert.Contains("data-news=\"2\"", html);
+        Assert.Contains("data-inbox=\"5\"", html);
+        Assert.Contains("data-news=\"3\"", html);
         Assert.Contains("data-breach-notices=\"1\"", html);
         Assert.Contains("data-emergencies=\"1\"", html);
     }
@@ -242,6 +249,21 @@ public sealed class InboxPagesTests : IAsyncLifetime
 
     /// <inheritdoc cref="Emergency"/>
     private string Dispute(DateTimeOffset at) => _portal.Record.Add(Encoding.UTF8.GetString(Declarations.Restriction(_portal.Record.PatientId, new AccessRestriction { At = at, Organisation = PortalUnderTest.Clinic, Entry = 7 })));
+
+    /// <summary>She has asked for a rectification.</summary>
+    /// <param name="topic">What the controller answered; null: nothing yet.</param>
+    /// <returns>Id of the answer.</returns>
+    private string? Rectification(string? topic)
+    {
+        var request = _portal.Record.Add(Encoding.UTF8.GetString(new RectificationRequest
+        {
+            PatientId = _portal.Record.PatientId, Entry = "Observation/" + Guid.NewGuid().ToString("D"), Asked = new(PortalUnderTest.Hospital, "2"), Wrong = "väärin", Right = "oikein", At = Now.AddDays(-20),
+        }.Write(0)), PortalUnderTest.Hospital);
+        return topic is null ? null : _portal.Record.Add($$"""
+            {"resourceType":"Communication","status":"completed","category":[{"coding":[{"system":"{{RectificationRequests.System}}","code":"rectification-answer"}]}],
+             "inResponseTo":[{"reference":"Communication/{{request}}"}],"topic":{"coding":[{"system":"{{RectificationRequests.AnswerSystem}}","code":"{{topic}}"}]},"payload":[{"contentString":"Näin."}]}
+            """, PortalUnderTest.Hospital);
+    }
 
     /// <inheritdoc cref="Emergency"/>
     private string AtDesk(byte[] declaration)

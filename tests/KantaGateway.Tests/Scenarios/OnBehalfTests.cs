@@ -178,6 +178,42 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         Assert.Empty((await toivo.ConsentAsync()).Denials);
     }
 
+    /// <summary>GDPR Art. 16; Act 703/2023 §50-51: by mandate as the person, of a child on paper.</summary>
+    [Fact]
+    public async Task Who_holds_a_mandate_asks_for_a_rectification_and_takes_it_back_and_a_custodian_does_neither()
+    {
+        using var raija = world.Citizen("mandate-holder");
+        await raija.SignInAsync();
+        var rectify = $"/records/entry/Observation/{world.OfGiver}/rectify";
+        Assert.Equal(404, (await raija.GetAsync(rectify)).Status);
+        await ActForAsync(raija, "Toivo Vanhus");
+        var page = await raija.SubmitAsync((await raija.GetAsync(rectify)).Form("rectify-form")!, new() { ["wrong"] = "Paino on väärin", ["right"] = "Se oli 80 kg" });
+        page = await raija.SubmitAsync(page.Form("rectify-send")!, []);
+        Assert.Equal(("/records/rectifications", "rectification-sent"), (page.Address.AbsolutePath, page.With("data-notice").Single()["data-notice"]));
+        var request = page.With("data-request").Single()["data-request"];
+
+        using var toivo = world.Citizen("mandate-giver");
+        await toivo.SignInAsync();
+        Assert.Contains("Paino on väärin", (await toivo.GetAsync("/records/rectifications")).Text);
+        // Hers it is not: in her own session she sees nothing of it, and takes nothing back.
+        using var other = world.Citizen("mandate-holder");
+        await other.SignInAsync();
+        Assert.Empty((await other.GetAsync("/records/rectifications")).With("data-request"));
+        var (withdraw, body) = ("/records/v1/rectifications/withdraw", $$"""{"request":"{{request}}"}""");
+        Assert.Equal(404, (await other.AskAsync(withdraw, body)).Status);
+        Assert.Equal(204, (await raija.AskAsync(withdraw, body)).Status);
+        Assert.Equal("withdrawn", (await toivo.GetAsync("/records/rectifications")).With("data-request").Single()["data-state"]);
+
+        using var helmi = world.Citizen("guardian");
+        await helmi.SignInAsync();
+        await ActForAsync(helmi, "Onni Koe");
+        page = await helmi.SubmitAsync((await helmi.GetAsync($"/records/entry/Observation/{world.OfChild}/rectify")).Form("rectify-form")!, new() { ["wrong"] = "Ei kuumetta", ["right"] = "Poistakaa" });
+        Assert.Null(page.Form("rectify-send"));
+        Assert.Equal(403, (await helmi.GetAsync("/records/rectifications")).Status);
+        foreach (var (path, asked) in ((string, string)[])[("/records/v1/rectifications", $$$"""{"entry":{"type":"Observation","id":"{{{world.OfChild}}}"},"wrong":"x","right":"y"}"""), (withdraw, body)])
+            Assert.Equal(403, (await helmi.AskAsync(path, asked)).Status);
+    }
+
     [Fact]
     public async Task A_non_disclosure_order_keeps_a_guardian_from_her_childs_record()
     {
@@ -265,6 +301,8 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
         public string Child { get; private set; } = "";
         public string OfGuardian { get; private set; } = "";
         public string OfChild { get; private set; } = "";
+        public string Giver { get; private set; } = "";
+        public string OfGiver { get; private set; } = "";
 
         internal CitizenClient Citizen(string role) => new(Folder, new(_host!.Address), IndexOf(role));
 
@@ -277,7 +315,7 @@ public sealed class OnBehalfTests(OnBehalfTests.World world) : IClassFixture<OnB
             using var clinic = ClinicClient.Open(Folder, "aurora", new(_host.Address));
             (Guardian, OfGuardian) = await AdmitAsync(clinic, "guardian", "Verenpaine");
             (Child, OfChild) = await AdmitAsync(clinic, "minor", "Kuume");
-            await AdmitAsync(clinic, "mandate-giver", "Paino");
+            (Giver, OfGiver) = await AdmitAsync(clinic, "mandate-giver", "Paino");
         }
 
         public async Task DisposeAsync()

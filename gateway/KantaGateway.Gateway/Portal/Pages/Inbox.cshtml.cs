@@ -41,7 +41,7 @@ internal sealed class InboxModel(Inbox inbox, GatewayOptions options) : CitizenP
             Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
     }
 
-    /// <param name="id">FHIR id of the Consent that it is about.</param>
+    /// <param name="id">FHIR id of what it is about.</param>
     /// <param name="cancel">Stops the call.</param>
     public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
     {

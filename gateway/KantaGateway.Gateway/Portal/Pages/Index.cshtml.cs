@@ -110,7 +110,7 @@ internal sealed class IndexModel(Inbox inbox, SpecialAccesses accesses, DenialCh
             if (State is not null)
                 await TellAsync(citizen, State, cancel);
             New = content.Messages.Count(static one => one.IsNew);
-            News = [.. content.Messages.Where(one => one.IsNew && (one.Kind is MessageKind.Review or MessageKind.Dispute || (one.Kind is MessageKind.Recorded && Recorded.Count == 0))).Take(MostNews)];
+            News = [.. content.Messages.Where(one => one.IsNew && (one.Kind is MessageKind.Review or MessageKind.Dispute or MessageKind.Rectification || (one.Kind is MessageKind.Recorded && Recorded.Count == 0))).Take(MostNews)];
             await LookBackAsync(citizen, cancel);
         }
         if (IsAway)

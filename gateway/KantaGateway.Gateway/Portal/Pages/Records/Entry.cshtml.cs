@@ -51,6 +51,9 @@ internal sealed partial class EntryModel(OwnRecords records, EntryLines lines) :
     {
         if (!EntryKind.Shown.Contains(type) || await records.FindAsync(Citizen, type, id.ToString("D"), cancel) is not { } found)
             throw new RefusedException(StatusCodes.Status404NotFound);
+        // The log names a request for rectification as it does any entry; where it is told of in full is a page of its own.
+        if (found.Entry.IsRequest)
+            return new SeeOtherResult(RectificationsModel.Address);
         Entry = found.Entry;
         Files = await records.AttachmentsAsync(Citizen, Entry, cancel);
         var line = lines.Of(Entry, withKind: false);

@@ -1,9 +1,10 @@
 using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Portal.Records;
+using Microsoft.AspNetCore.Mvc;
 
 namespace KantaGateway.Gateway.Portal.Pages;
 
-/// <summary>What the citizen has asked controllers to rectify, by when each is answered, and the answers (GDPR Art. 12, 16).</summary>
+/// <summary>What the citizen has asked controllers to rectify, by when each is answered, the answers (GDPR Art. 12, 16), and the way back.</summary>
 internal sealed class RectificationsModel(Rectifications rectifications, OrganisationNames names, EntryLines lines) : CitizenPage
 {
     public const string Address = "/records/rectifications";
@@ -17,5 +18,14 @@ internal sealed class RectificationsModel(Rectifications rectifications, Organis
         if (IsCustodian)
             throw new RefusedException(StatusCodes.Status403Forbidden);
         Asked = [.. (await rectifications.ListAsync(Citizen, cancel)).Select(one => (one, rectifications.StateOf(one), names.Of(one.Asked.Controller), lines.Reader.TypeName(one.Entry.Split('/')[0])))];
+    }
+
+    /// <param name="id">FHIR id of the Communication.</param>
+    /// <param name="cancel">Stops the call.</param>
+    public async Task<IActionResult> OnPostAsync([FromForm] Guid id, CancellationToken cancel)
+    {
+        if (IsCustodian)
+            throw new RefusedException(StatusCodes.Status403Forbidden);
+        return Done(Address, await rectifications.WithdrawAsync(Citizen, id.ToString("D"), cancel) ? "rectification-withdrawn" : "nothing-changed");
     }
 }
