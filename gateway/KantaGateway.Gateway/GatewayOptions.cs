@@ -118,7 +118,7 @@ public sealed record GatewayOptions
 
     /// <summary>
     /// Folder that all gateways share, which says of whom each professional has recorded emergencies; null: none can be recorded, so nobody
-    /// discloses by one (Act 703/2023 §54.2).
+    /// discloses by one (Act 703/2023 §54.2). Also of whom each register has requests for rectification to answer; null: no controller is told (GDPR Art. 12(3)).
     /// </summary>
     public string? EmergencyFolder { get; init; }
 

@@ -88,6 +88,7 @@ public static class PortalSetup
         builder.Services.AddSingleton<RecordBundle>();
         builder.Services.AddSingleton<RecordPdf>();
         builder.Services.AddSingleton<Disputes>();
+        builder.Services.AddSingleton<RectificationTrail>();
         builder.Services.AddSingleton<Rectifications>();
         builder.Services.AddApiDescription(options);
         if (options.Breach is not null)
@@ -122,6 +123,7 @@ public static class PortalSetup
         app.MapEmergenciesToReview(marker);
         app.MapDisputes(marker);
         app.MapRectifications(marker);
+        app.MapRectificationsToAnswer(marker);
         app.MapApps(marker);
         app.MapInbox(marker);
         app.MapApiDescription(marker);

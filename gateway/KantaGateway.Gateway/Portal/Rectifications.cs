@@ -47,7 +47,7 @@ internal sealed record RectifyForm(string? Wrong, string? Right, string? Why)
 /// The citizen asks controllers to rectify entries of hers, and follows what becomes of it (GDPR Art. 16, 12(3)-(4)). Each request is a Communication in the controller's register, written and read as any FHIR of hers; the
 /// controller finds it there and answers it (<see cref="RectificationRequest"/>).
 /// </summary>
-internal sealed class Rectifications(IInnerRequests requests, OwnRecords records, IdentifierCipher ids, TimeProvider time)
+internal sealed class Rectifications(IInnerRequests requests, OwnRecords records, RectificationTrail trail, IdentifierCipher ids, TimeProvider time)
 {
     /// <summary>Requests of one person that may wait for an answer at the same time: a person writes that many in no day, a script would fill a clinic's register.</summary>
     private const int MostOpen = 50;
@@ -56,7 +56,7 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
     /// <param name="form">Without a <see cref="RectifyForm.Problem"/>.</param>
     /// <returns>Null: there is no such entry in the citizen's record. Nothing was stored.</returns>
     /// <exception cref="RefusedException">The record did not take it.</exception>
-    /// <exception cref="FaultException">As many wait already (<see cref="FaultKind.TooMany"/>).</exception>
+    /// <exception cref="FaultException">The controller cannot be told of it; or as many wait already (<see cref="FaultKind.TooMany"/>).</exception>
     public async Task<RectificationRequest?> AskAsync(Requester citizen, string type, string id, RectifyForm form, CancellationToken cancel)
     {
         if (await FindAsync(citizen, type, id, cancel) is not { Organisation.Length: > 0 } entry)
@@ -77,6 +77,8 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
         if (all.Count(static one => !one.IsSettled) >= MostOpen)
             throw new FaultException(new(FaultKind.TooMany, $"At most {MostOpen} requests for rectification wait for an answer at the same time. Wait for answers, or write to the place of care."));
         var earlier = all.Count(one => one.IsSettled && one.IsSame(request));
+        // The controller is told where to look before there is something to find.
+        trail.Mark(request.Asked, citizen.Person!.Value);
         // Of two that come at once the repository stores one.
         var headers = new HeaderDictionary { ["If-None-Exist"] = $"identifier={RectificationRequest.Identifiers}|{request.DigestOf(earlier)}" };
         var answer = await requests.SendAsync(citizen, "POST", "Communication", request.Write(earlier), headers: headers, cancel: cancel);
@@ -105,18 +107,23 @@ internal sealed class Rectifications(IInnerRequests requests, OwnRecords records
 
     /// <summary>All of the citizen's, newest first.</summary>
     /// <exception cref="RefusedException">They cannot be read.</exception>
-    public async Task<IReadOnlyList<RectificationRequest>> ListAsync(Requester citizen, CancellationToken cancel)
+    public Task<IReadOnlyList<RectificationRequest>> ListAsync(Requester citizen, CancellationToken cancel) => ListAsync(citizen, citizen.Person!.Value, null, cancel);
+
+    /// <summary>Those of a person that whoever asks is shown, newest first.</summary>
+    /// <param name="headers">Of the search.</param>
+    /// <exception cref="RefusedException">They cannot be read.</exception>
+    public async Task<IReadOnlyList<RectificationRequest>> ListAsync(Requester who, Pseudonym person, IHeaderDictionary? headers, CancellationToken cancel)
     {
         var found = new List<System.Text.Json.JsonElement>();
-        var criteria = $"patient={ids.PatientId(citizen.Person!.Value)}&{RectificationRequests.Criteria}&_count=1000";
-        var answer = await requests.SendAsync(citizen, "POST", "Communication/_search", Encoding.UTF8.GetBytes(criteria), "application/x-www-form-urlencoded", cancel: cancel);
+        var criteria = $"patient={ids.PatientId(person)}&{RectificationRequests.Criteria}&_count=1000";
+        var answer = await requests.SendAsync(who, "POST", "Communication/_search", Encoding.UTF8.GetBytes(criteria), "application/x-www-form-urlencoded", headers, cancel);
         while (true)
         {
             var bundle = FhirAnswers.Success(answer);
             found.AddRange(bundle.Each("entry").Select(static one => one.At("resource")).OfType<System.Text.Json.JsonElement>());
             if (FhirAnswers.NextPage(bundle) is not { } next)
                 return RectificationRequest.ReadAll(found);
-            answer = await requests.SendAsync(citizen, "GET", next, cancel: cancel);
+            answer = await requests.SendAsync(who, "GET", next, headers: headers, cancel: cancel);
         }
     }
 

@@ -113,6 +113,50 @@ public sealed class RectificationRequestTests : IAsyncLifetime
         Assert.Equal(RectificationState.Corrected, Assert.Single(await Rectifications.ListAsync(_house.Citizen, default)).State);
     }
 
+    /// <summary>GDPR Art. 12(3): who has a month to answer is told of whom, by the search that it could make itself.</summary>
+    [Fact]
+    public async Task A_controller_is_told_what_waits_in_its_own_register_until_it_is_settled_and_each_look_is_on_record()
+    {
+        var (first, person) = ((await AskAsync())!, _house.PatientId);
+        var mine = _house.Citizen;
+        _note = await _house.AdmitAsync(citizen: 1);
+        var second = (await AskAsync())!;
+        var other = _house.PatientId;
+        var professional = await _house.Aurora.ProfessionalTokenAsync(_house.Folder.ProfessionalOf("aurora").Id);
+        foreach (var token in new[] { await _house.Aurora.TokenAsync(), professional })
+        {
+            var (isWhole, told) = await WaitingAsync(_house.Aurora, token);
+            Assert.True(isWhole);
+            Assert.Equal([($"Communication/{first.Id}", $"Patient/{person}", "open"), ($"Communication/{second.Id}", $"Patient/{other}", "open")], told);
+        }
+        Assert.Empty((await WaitingAsync(_house.Revontuli, await _house.Revontuli.TokenAsync())).Told);
+        Assert.Contains((await _house.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(mine)).Lines, line => !line.BySelf && line.Items.Any(item => item.Type == "Communication" && item.Id == first.Id));
+        // Without a token nobody is told, and with one for other types nothing.
+        Assert.Equal(401, (await _house.Aurora.SendAsync(HttpMethod.Get, Waiting)).Status);
+        var narrow = (await _house.Aurora.RequestSystemTokenAsync(scope: "system/Observation.rs")).Value;
+        Assert.Equal(403, (await _house.Aurora.SendAsync(HttpMethod.Get, Waiting, narrow)).Status);
+
+        Assert.Equal(201, (await AnswerAsync(_house.Aurora, "delayed", "Lääkäri on lomalla.", second.Id)).Status);
+        Assert.True(await Rectifications.WithdrawAsync(mine, first.Id, default));
+        Assert.Equal([($"Communication/{second.Id}", $"Patient/{other}", "delayed")], (await WaitingAsync(_house.Aurora, await _house.Aurora.TokenAsync())).Told);
+        Assert.Equal(201, (await AnswerAsync(_house.Aurora, "corrected", null, second.Id)).Status);
+        Assert.Empty((await WaitingAsync(_house.Aurora, await _house.Aurora.TokenAsync())).Told);
+        // Nothing that is kept for it says who it is.
+        var folder = Path.Combine(_house.Gateway.GetRequiredService<KantaGateway.Gateway.GatewayOptions>().EmergencyFolder!, "rectifications");
+        Assert.Equal(2, Directory.GetFiles(folder, "*", SearchOption.AllDirectories).Length);
+        Assert.DoesNotContain(Directory.GetFileSystemEntries(folder, "*", SearchOption.AllDirectories), path => path.Contains(person, StringComparison.Ordinal) || path.Contains("99000011", StringComparison.Ordinal));
+    }
+
+    private const string Waiting = "/records/v1/rectifications/waiting";
+
+    private static async Task<(bool IsWhole, (string?, string?, string?)[] Told)> WaitingAsync(ClinicClient clinic, string? token)
+    {
+        var reply = await clinic.SendAsync(HttpMethod.Get, Waiting, token);
+        Assert.True(reply.Status == 200, reply.ToString());
+        return (reply.Json.GetProperty("isWhole").GetBoolean(),
+            [.. reply.Json.GetProperty("requests").EnumerateArray().Select(static one => (one.GetProperty("request").GetString(), one.GetProperty("patient").GetString(), one.GetProperty("state").GetString()))]);
+    }
+
     [Fact]
     public async Task She_takes_back_what_waits_once_and_the_controller_sees_that_and_nobody_does_it_in_her_place()
     {

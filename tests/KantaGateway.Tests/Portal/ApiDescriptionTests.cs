@@ -16,7 +16,7 @@ public sealed class ApiDescriptionTests
         var paths = JsonElement.Parse(json).GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject().Select(operation => $"{operation.Name.ToUpperInvariant()} {path.Name}"));
         var mapped = portal.Endpoints.OfType<RouteEndpoint>().Where(endpoint => endpoint.RoutePattern.RawText?.Contains("/v1/", StringComparison.Ordinal) is true)
             .SelectMany(endpoint => endpoint.Metadata.GetMetadata<IHttpMethodMetadata>()!.HttpMethods.Select(method => $"{method} {endpoint.RoutePattern.RawText}")).ToList();
-        Assert.Equal(12, mapped.Count);
+        Assert.Equal(13, mapped.Count);
         Assert.Equal(mapped.Order(), paths.Order());
     }
 
@@ -40,7 +40,7 @@ public sealed class ApiDescriptionTests
         // Who may ask stands at each, and one of what is named is enough.
         Assert.Equal(
         [
-            "apps: session", "ask-rectification: session", "dispute-access: session", "emergencies: token", "end-app: session", "explain: session or token", "messages: session or token", "preview: session or token", "print-form: token", "read-message: session or token", "rectifications: session", "withdraw-rectification: session",
+            "apps: session", "ask-rectification: session", "dispute-access: session", "emergencies: token", "end-app: session", "explain: session or token", "messages: session or token", "preview: session or token", "print-form: token", "read-message: session or token", "rectifications: session", "waiting-rectifications: token", "withdraw-rectification: session",
         ], description.GetProperty("paths").EnumerateObject().SelectMany(path => path.Value.EnumerateObject()).Select(static operation => $"{operation.Value.GetProperty("operationId").GetString()}: "
             + string.Join(" or ", operation.Value.GetProperty("security").EnumerateArray().Select(static one => one.EnumerateObject().Single().Name))).Order(StringComparer.Ordinal));
         Assert.Equal(["session", "token"], description.GetProperty("components").GetProperty("securitySchemes").EnumerateObject().Select(static scheme => scheme.Name).Order(StringComparer.Ordinal));
