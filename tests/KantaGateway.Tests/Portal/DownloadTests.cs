@@ -3,7 +3,9 @@ using System.Text;
 using System.Text.Json;
 using Hl7.Fhir.Model;
 using Hl7.Fhir.Serialization;
+using KantaGateway.Fhir.Protection;
 using KantaGateway.Fhir.Validation;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Portal.Download;
 using UglyToad.PdfPig;
 using Task = System.Threading.Tasks.Task;
@@ -156,7 +158,22 @@ public sealed class DownloadTests : IAsyncLifetime
     {
         _portal.Record.ForgetsPatient();
         Assert.Equal(["OperationOutcome"], JsonElement.Parse((await FileAsync("fhir")).Bytes).GetProperty("entry").EnumerateArray().Select(e => Text(e.GetProperty("resource"), "resourceType")));
-        Assert.Empty(FaultsOf((await FileAsync("summary")).Bytes));
+        var (summary, _, _) = await FileAsync("summary");
+        Assert.Empty(FaultsOf(summary));
+        // As Bundle, Composition and Patient of IPS 2.0.0 ask: identified, dated, by somebody, of a person with a name and a birth date or that it is not known, and each section that every summary has with its code, a title, words, and entries or why there are none.
+        var bundle = JsonElement.Parse(summary);
+        var (composition, patient) = (bundle.GetProperty("entry")[0].GetProperty("resource"), bundle.GetProperty("entry")[1]);
+        Assert.All((string[])["identifier", "timestamp"], name => Assert.True(bundle.TryGetProperty(name, out _), name));
+        Assert.All((string[])["text", "status", "subject", "date", "author", "title"], name => Assert.True(composition.TryGetProperty(name, out _), name));
+        Assert.Equal(("60591-5", Text(patient, "fullUrl")), (Text(composition.GetProperty("type").GetProperty("coding")[0], "code"), Text(composition.GetProperty("subject"), "reference")));
+        Assert.Equal("unknown", Text(patient.GetProperty("resource").GetProperty("_birthDate").GetProperty("extension")[0], "valueCode"));
+        foreach (var code in (string[])["11450-4", "48765-2", "10160-0"])
+        {
+            var section = composition.GetProperty("section").EnumerateArray().Single(section => Text(section.GetProperty("code").GetProperty("coding")[0], "code") == code);
+            Assert.Equal(("http://loinc.org", "unavailable"), (Text(section.GetProperty("code").GetProperty("coding")[0], "system"), Text(section.GetProperty("emptyReason").GetProperty("coding")[0], "code")));
+            Assert.NotEmpty(Text(section, "title")!);
+            Assert.NotEmpty(Text(section.GetProperty("text"), "div")!);
+        }
         Assert.Contains("There are no records about you in the service yet", Words((await FileAsync("pdf")).Bytes));
     }
 
@@ -187,6 +204,30 @@ public sealed class DownloadTests : IAsyncLifetime
         Assert.Contains("here are the newest 2000", words);
         Assert.Contains("Parts of long texts", words);
         Assert.DoesNotContain("loppu", words);
+    }
+
+    [Theory]
+    [InlineData("fi", "Oikaisupyyntö · ", "Hoitopaikka ei oikaise merkintää", "Olet perunut pyynnön", "Hoitopaikan vastaus: Merkintä vastaa tutkimusta.")]
+    [InlineData("sv", "Begäran om rättelse · ", "Vårdenheten rättar inte anteckningen", "Du har återtagit begäran", "Vårdenhetens svar: Merkintä vastaa tutkimusta.")]
+    [InlineData("en", "Request for correction · ", "The place of care does not correct the entry", "You have taken the request back", "Answer of the place of care: Merkintä vastaa tutkimusta.")]
+    public async Task A_request_for_rectification_is_printed_with_what_has_come_of_it_kept_as_it_is_and_in_no_summary(string language, params string[] said)
+    {
+        var entry = Given("""{"resourceType":"Condition","code":{"text":"Kohonnut verenpaine"}}""");
+        var asked = new RectificationRequest { PatientId = _portal.Record.PatientId, Entry = "Condition/" + entry, Asked = new(PortalUnderTest.Hospital, "2"), Wrong = "väärä <vaiva>", Right = "poistakaa", At = DateTimeOffset.UtcNow };
+        var refused = Given(Encoding.UTF8.GetString(asked.Write(0)));
+        Given($$"""
+            {"resourceType":"Communication","status":"completed","category":[{"coding":[{"system":"{{RectificationRequests.System}}","code":"rectification-answer"}]}],"inResponseTo":[{"reference":"Communication/{{refused}}"}],
+             "topic":{"coding":[{"system":"{{RectificationRequests.AnswerSystem}}","code":"refused"}]},"payload":[{"contentString":"Merkintä vastaa tutkimusta."}]}
+            """);
+        var taken = Given(Encoding.UTF8.GetString((asked with { Wrong = "toinen vaiva" }).Write(0)));
+        Given(Encoding.UTF8.GetString((asked with { Id = taken }).WriteWithdrawal(DateTimeOffset.UtcNow)));
+        var words = Words((await FileAsync("pdf", language)).Bytes);
+        Assert.All(said.Append("väärä <vaiva>").Append("Keskussairaala"), text => Assert.Contains(text, words));
+        Assert.Equal(2, words.Split(said[0]).Length - 1);
+        Assert.DoesNotContain("Communication", words);
+        Assert.True(words.IndexOf("Kohonnut", StringComparison.Ordinal) < words.IndexOf("väärä <vaiva>", StringComparison.Ordinal));
+        Assert.Equal(4, JsonElement.Parse((await FileAsync("fhir", language)).Bytes).GetProperty("entry").EnumerateArray().Count(static e => Text(e.GetProperty("resource"), "resourceType") == "Communication"));
+        Assert.DoesNotContain("vaiva>", Encoding.UTF8.GetString((await FileAsync("summary", language)).Bytes));
     }
 
     private string Given(string json) => _portal.Record.Add(json);

@@ -129,6 +129,15 @@ internal sealed class PatientSummary(Texts texts, Func<Entry, EntryLine> lineOf)
             json.WriteEndObject();
             json.WriteEndArray();
         }
+        // A summary says when the person was born, or that it is not known (Patient-uv-ips).
+        json.WriteStartObject("_birthDate"u8);
+        json.WriteStartArray("extension"u8);
+        json.WriteStartObject();
+        json.WriteString("url"u8, "http://hl7.org/fhir/StructureDefinition/data-absent-reason"u8);
+        json.WriteString("valueCode"u8, "unknown"u8);
+        json.WriteEndObject();
+        json.WriteEndArray();
+        json.WriteEndObject();
         json.WriteEndObject();
     }
 

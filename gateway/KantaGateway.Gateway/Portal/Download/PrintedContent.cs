@@ -1,9 +1,11 @@
+using System.Text.Json;
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal.Download;
 
-/// <summary>What of a record is printed: the newest entries of the kinds that pages show, gathered entry by entry.</summary>
+/// <summary>What of a record is printed: the newest entries of the kinds that pages show, and what she has asked to be rectified, gathered entry by entry.</summary>
 internal sealed class PrintedContent
 {
     /// <summary>Entries in a file, and letters of attached texts that are held for them.</summary>
@@ -11,6 +13,7 @@ internal sealed class PrintedContent
 
     private List<Entry> _entries = [];
     private readonly Dictionary<string, string> _contents = [];
+    private readonly List<JsonElement> _letters = [];
     private int _held;
     private bool _hasMore;
 
@@ -27,6 +30,8 @@ internal sealed class PrintedContent
             if (entry.Resource.String("data") is { } data && _held + data.Length <= MostHeld)
                 (_contents[entry.Id], _held) = (data, _held + data.Length);
         }
+        else if (entry.IsRequest)
+            _letters.Add(entry.Resource.Clone());
         else if (EntryKind.Shown.Contains(entry.Type))
         {
             _entries.Add(Kept());
@@ -41,6 +46,9 @@ internal sealed class PrintedContent
         var kinds = EntryKind.All.ToList();
         return ([.. Newest().OrderBy(e => kinds.IndexOf(EntryKind.Of(e))).ThenByDescending(When)], _hasMore || _entries.Count > MostEntries);
     }
+
+    /// <summary>What she has asked controllers to rectify, newest first, with what has come of it.</summary>
+    public IReadOnlyList<RectificationRequest> Asked() => RectificationRequest.ReadAll(_letters);
 
     /// <summary>Content of a Binary, base64; null where it is not at hand.</summary>
     public string? ContentOf(string id) => _contents.GetValueOrDefault(id);

@@ -1,10 +1,11 @@
+using KantaGateway.Gateway.Consent;
 using KantaGateway.Gateway.Formats;
 using KantaGateway.Gateway.Portal.Records;
 
 namespace KantaGateway.Gateway.Portal.Download;
 
 /// <summary>The record as people read it, to be printed or shown to who treats them.</summary>
-internal sealed class RecordPdf(EntryLines lines, Texts texts)
+internal sealed class RecordPdf(EntryLines lines, OrganisationNames names, Texts texts)
 {
     /// <summary>Letters of one text, and of all together, about 400 pages: behind them entries stand with their titles alone.</summary>
     internal const int LongestText = 20_000, MostLetters = 1_000_000;
@@ -28,6 +29,15 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
             }
             entries.Add((string.Join(" · ", new[] { line.Kind, entry.When is { } when ? Dates.Of(when) : texts["records.noyear"], line.Source }.OfType<string>()), value));
         }
+        foreach (var request in content.Asked())
+        {
+            var value = texts[$"rectifications.{Rectifications.StateOf(request, now)}", Dates.Day(request.AnswerBy)];
+            if (letters > MostLetters)
+                isShortened = true;
+            else
+                (value, letters) = ($"{value}\n{WordsOf(request)}", letters + WordsOf(request).Length);
+            entries.Add(($"{texts["rectify.title"]} · {Dates.Minute(request.At)} · {names.Of(request.Asked.Controller)}", value));
+        }
 
         var fields = new List<(string Label, string Value)> { (texts["print.person"], person ?? "–") };
         if (StatedTime.Read(content.Patient?.Resource.String("birthDate")) is { } born)
@@ -44,6 +54,11 @@ internal sealed class RecordPdf(EntryLines lines, Texts texts)
             fields.Add((texts["records.title"], texts["records.none"]));
         return PrintedForm.Write(texts["records.title"], fields.Concat(entries), texts["download.pdf.lacking"]);
     }
+
+    private string WordsOf(RectificationRequest request) => string.Join('\n', new (string Label, string? Words)[]
+    {
+        ("rectify.about", lines.Reader.TypeName(request.Entry.Split('/')[0])), ("rectify.wrong", request.Wrong), ("rectify.right", request.Right), ("rectify.print.why", request.Why), ("rectifications.answer", request.Answer),
+    }.Where(static part => part.Words is not null).Select(part => $"{texts[part.Label]}: {part.Words}"));
 
     private (string Text, bool IsCut) TextOf(PrintedContent content, Entry entry, string title)
     {
