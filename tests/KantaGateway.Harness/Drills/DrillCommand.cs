@@ -10,7 +10,7 @@ static class DrillCommand
 {
     public static Command Create()
     {
-        var target = new Option<Uri>("--target") { Required = true, CustomParser = static result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
+        var target = new Option<Uri>("--target") { Required = true, CustomParser = Addresses.One, Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo>("--dev") { Required = true, Description = "The gateway's data folder: the disk that is stolen, and the database that is changed" };
         var vastaamo = new Command("vastaamo", "The theft of 2018-2020, attack by attack") { target, dev };
         vastaamo.SetAction(async (parsed, cancel) =>

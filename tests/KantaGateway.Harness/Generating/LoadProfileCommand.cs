@@ -15,9 +15,9 @@ static class LoadProfileCommand
 
     public static Command Create()
     {
-        var target = new Option<Uri?>("--target") { CustomParser = static result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
+        var target = new Option<Uri?>("--target") { CustomParser = Addresses.One, Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo?>("--dev") { Description = "The gateway's data folder, with ca.pem and clinics/" };
-        var other = new Option<Uri?>("--other") { CustomParser = static result => new Uri(result.Tokens[0].Value), Description = "Instead of a gateway: base of another FHIR server, over http and without tokens, for comparison" };
+        var other = new Option<Uri?>("--other") { CustomParser = Addresses.One, Description = "Instead of a gateway: base of another FHIR server, over http and without tokens, for comparison" };
         var times = new Option<double>("--times") { DefaultValueFactory = static _ => 1, Description = "Open load: so many times the nation's mean of 35 requests a second" };
         var closed = new Option<int>("--closed") { Description = "Closed load instead: so many connections, each of which waits for its answer" };
         var think = new Option<double>("--think") { Description = "Closed load: seconds that each waits before a request, on average" };

@@ -10,7 +10,7 @@ static class LoadCommand
 {
     public static Command Create()
     {
-        var target = new Option<Uri>("--target") { Required = true, CustomParser = result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
+        var target = new Option<Uri>("--target") { Required = true, CustomParser = Addresses.One, Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo>("--dev") { Required = true, Description = "The gateway's data folder, with ca.pem and clinics/" };
         var clinic = new Option<string>("--as") { Required = true, Description = "The clinic that archives, such as aurora" };
         var check = new Option<bool>("--check") { Description = "Read everything back and compare" };

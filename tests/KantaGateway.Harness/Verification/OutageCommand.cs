@@ -9,7 +9,7 @@ static class OutageCommand
 {
     public static Command Create()
     {
-        var target = new Option<Uri[]>("--target") { Required = true, AllowMultipleArgumentsPerToken = true, CustomParser = result => [.. result.Tokens.Select(token => new Uri(token.Value))], Description = "Address of each gateway" };
+        var target = new Option<Uri[]>("--target") { Required = true, AllowMultipleArgumentsPerToken = true, CustomParser = Addresses.Each, Description = "Address of each gateway" };
         var dev = new Option<DirectoryInfo>("--dev") { Required = true, Description = "The gateways' data folder, with ca.pem and clinics/" };
         var happen = new Option<string>("--do") { Required = true, Description = "Shell command that breaks something; its end is waited for" };
         var lead = new Option<int>("--lead") { DefaultValueFactory = _ => 15, Description = "Seconds of load before it" };

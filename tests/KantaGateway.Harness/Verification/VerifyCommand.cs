@@ -11,7 +11,7 @@ static class VerifyCommand
 {
     public static Command Create()
     {
-        var target = new Option<Uri>("--target") { CustomParser = result => new Uri(result.Tokens[0].Value), Description = "Address of the gateway, such as https://localhost:8443" };
+        var target = new Option<Uri>("--target") { CustomParser = Addresses.One, Description = "Address of the gateway, such as https://localhost:8443" };
         var dev = new Option<DirectoryInfo>("--dev") { Description = "The gateway's data folder, with ca.pem and clinics/" };
         var only = new Option<string[]>("--only") { AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [], Description = "Only these checks: ids, or what they begin with, such as smart or consent.denied; also 'scenario' and 'checks'" };
         var profile = new Option<string?>("--profile") { Description = "Only what a system of this kind needs" };

@@ -16,7 +16,7 @@ static class VerifyLogCommand
 
     public static Command Create()
     {
-        var address = new Argument<Uri>("URL") { CustomParser = result => new Uri(result.Tokens[0].Value), Description = "Prefix of the log, such as https://localhost:8443/audit/log" };
+        var address = new Argument<Uri>("URL") { CustomParser = Addresses.One, Description = "Prefix of the log, such as https://localhost:8443/audit/log" };
         var vkey = new Option<string>("--vkey") { Required = true, Description = "The log's verifier key, or a file with it" };
         var state = new Option<DirectoryInfo>("--state") { Required = true, Description = "Folder for what is remembered between two visits; made if there is none" };
         var witnesses = new Option<FileInfo>("--witness-policy") { Description = "File that says whose cosignatures a checkpoint needs (C2SP tlog-policy)" };
