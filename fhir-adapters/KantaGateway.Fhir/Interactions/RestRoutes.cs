@@ -81,9 +81,6 @@ public readonly record struct RestAddress(RestRoute? Route, string? Type = null,
 
     /// <summary>The parameter by which resources of the type are about a Patient.</summary>
     public string PatientParameter => Search.SearchParameters.Find(Type ?? "", "patient") is not null ? "patient" : "subject";
-
-    /// <summary>Methods by which the address is served, where it is not by this one; null: by none.</summary>
-    public string? OtherMethods { get; init; }
 }
 
 /// <summary>
@@ -133,6 +130,10 @@ public static class RestRoutes
     /// <summary>Whether an interaction is an adapter's: the gateway serves it by requests of its own, so it is asked for by itself.</summary>
     public static bool IsOfAdapter(RestInteraction interaction) => interaction is RestInteraction.Messages or RestInteraction.Document or RestInteraction.Table or RestInteraction.AsDocument;
 
+    /// <summary>Segments of a path under the FHIR base, for <see cref="Match"/>.</summary>
+    /// <param name="path">Such as <c>/fhir/Patient/x</c>.</param>
+    public static string[] Segments(string path) => [.. path.Trim('/').Split('/').Skip(1).SkipWhile(static s => s.Length == 0)];
+
     /// <summary>Reads an address.</summary>
     /// <param name="method">HTTP method, upper case.</param>
     /// <param name="segments">Of the path under the FHIR base, not decoded again; empty for the base itself.</param>
@@ -142,16 +143,10 @@ public static class RestRoutes
         // What is read can be asked for without its body (hl7.org/fhir/R4/http.html#head); the host leaves the body out.
         if (method == "HEAD")
             method = "GET";
-        SortedSet<string>? others = null;
         foreach (var route in All)
         {
-            if (!route.Fits(segments))
+            if (route.Method != method || !route.Fits(segments))
                 continue;
-            if (route.Method != method)
-            {
-                (others ??= new(StringComparer.Ordinal)).Add(route.Method);
-                continue;
-            }
             var address = new RestAddress(route, route.OnlyType);
             for (var i = 0; i < segments.Length; i++)
                 address = route.Parts[i] switch
@@ -163,8 +158,23 @@ public static class RestRoutes
                 };
             return address;
         }
-        if (others?.Contains("GET") is true)
-            others.Add("HEAD");
-        return new RestAddress { OtherMethods = others is null ? null : string.Join(", ", others) };
+        return default;
+    }
+
+    /// <summary>The methods that an address takes where it does not take this one: what <c>Allow</c> says with 405 (RFC 9110 §10.2.1, §15.5.6).</summary>
+    /// <param name="method">HTTP method that was refused, upper case.</param>
+    /// <param name="segments">As for <see cref="Match"/>.</param>
+    /// <returns>In the order of the alphabet, HEAD among them where GET is; empty where it takes none.</returns>
+    public static string Allowed(string method, ReadOnlySpan<string> segments)
+    {
+        var allowed = new SortedSet<string>(StringComparer.Ordinal);
+        foreach (var route in All)
+            // What was refused at the base or at a type is what came with the method, or how much of it at a time: the address takes it.
+            if (route.Fits(segments) && (route.Method != method || segments.Length < 2)
+                && ResourceRules.Refusal(segments.Length == 0 ? null : segments[0], route.Method, ResourceRules.IsConditional(route.Interaction), isInTransaction: false) is null)
+                allowed.Add(route.Method);
+        if (allowed.Contains("GET"))
+            allowed.Add("HEAD");
+        return string.Join(", ", allowed);
     }
 }

@@ -43,9 +43,6 @@ public sealed record Fault(FaultKind Kind, params IReadOnlyList<FaultIssue> Issu
     /// <summary>Of <see cref="FaultKind.TooMany"/>: when it may be tried again, in whole seconds; null: it is not known.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
-    /// <summary>Of <see cref="FaultKind.MethodNotAllowed"/>: the methods that go with the address (RFC 9110 §10.2.1); null: it is not the address that is against it.</summary>
-    public string? Allow { get; init; }
-
     public Fault(FaultKind kind, string diagnostics, string? expression = null) : this(kind, new FaultIssue(diagnostics, expression)) { }
 
     /// <summary>The one answer when as many people as may be have been opened within a time (law 5); every part gives this one.</summary>

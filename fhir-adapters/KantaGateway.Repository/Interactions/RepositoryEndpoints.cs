@@ -118,8 +118,7 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
 
     private Task<Answer> InteractAsync(RepositoryRequest request, HttpContext context)
     {
-        var path = context.Request.Path.Value!["/fhir".Length..].Trim('/');
-        var address = RestRoutes.Match(context.Request.Method, path.Length == 0 ? [] : path.Split('/'));
+        var address = RestRoutes.Match(context.Request.Method, RestRoutes.Segments(context.Request.Path.Value!));
         if (address.Type is { } asked && (!ResourceTypes.IsServed(asked) || (ResourceTypes.PlaceOf(asked) == ResourcePlace.Directory) != request.Compartment.IsDirectory))
             throw new FaultException(Fault.Absent);
         var cancel = context.RequestAborted;
@@ -351,6 +350,8 @@ sealed partial class RepositoryEndpoints(GrantGate grants, Reading reading, Hist
             context.Response.Headers[InternalHeaders.StoreChanged] = "1";
         if (fault.RetryAfter is { } wait)
             context.Response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
+        if (fault.Kind == FaultKind.MethodNotAllowed)
+            context.Response.Headers.Allow = RestRoutes.Allowed(context.Request.Method, RestRoutes.Segments(context.Request.Path.Value!));
         var outcome = FaultTable.ToOperationOutcome(fault, CorrelationId(context), OutcomeLanguages.Of(context.Request.Headers[InternalHeaders.Language]));
         await new Answer(FaultTable.Of(fault.Kind).Status, outcome, []) { HasManifest = false }.WriteAsync(context).ConfigureAwait(false);
     }

@@ -88,7 +88,7 @@ public sealed class InteractionReader
         var cancel = context.RequestAborted;
         if (CheckUrl(request) is { } badUrl)
             return new Reading.Refused(badUrl);
-        string[] segments = [.. request.Path.Value!.Trim('/').Split('/').Skip(1).SkipWhile(s => s.Length == 0)]; // the first one is "fhir"
+        var segments = RestRoutes.Segments(request.Path.Value!);
         var address = RestRoutes.Match(request.Method, segments);
         var isContent = address is { Type: "Binary", Interaction: RestInteraction.Create or RestInteraction.Update } && RawContent.IsContent(request.ContentType);
         var (format, badFormat) = isContent ? default : Negotiation.OfBody(request, IsSearch(request));
@@ -128,7 +128,7 @@ public sealed class InteractionReader
             && ResourceRules.Refusal(address.Type, request.Method,
                 ResourceRules.IsConditional(address.Interaction) || request.Headers.ContainsKey("If-None-Exist"), isInTransaction: false) is { } refusal)
             return new Reading.Refused(refusal);
-        var isOwnOperation = segments is [['$', ..], ..] && (address.Route is not null || address.OtherMethods is not null);
+        var isOwnOperation = segments is [['$', ..], ..] && (address.Route is not null || RestRoutes.Allowed(request.Method, segments).Length > 0);
         var reading = segments is [var served, ..] && !served.StartsWith('_') && !ResourceTypes.IsServed(served) && !isOwnOperation
             ? Refuse(FaultKind.Absent, ResourceTypes.IsFhirType(served)
                 ? "This resource type is not kept here. GET /fhir/metadata lists those that are."
@@ -153,7 +153,7 @@ public sealed class InteractionReader
                 RestInteraction.Everything => OfId(InteractionKind.Everything, address.Type!, address.Id!, 'r'),
                 RestInteraction.DocumentsOfPatient => await DocumentsAsync(request, body, cancel),
                 RestInteraction.Validate or RestInteraction.ValidateInstance => Validate(request, address.Type!, address.Id, requester, body),
-                _ => NotServed(segments, address),
+                _ => NotServed(request.Method, segments, address),
             };
         return reading is Reading.Single single
             ? single with { Interaction = single.Interaction with { ServiceEvent = serviceEvent, Employer = employer }, Body = body }
@@ -202,14 +202,14 @@ public sealed class InteractionReader
     }
 
     /// <summary>What to do instead, where that can be said.</summary>
-    private static Reading NotServed(string[] segments, RestAddress address) => segments switch
+    private static Reading NotServed(string method, string[] segments, RestAddress address) => segments switch
     {
         ["_search"] => Refuse(FaultKind.NotSupported, "Search one type at a time: POST [Type]/_search."),
         // Alone it has another endpoint.
         _ when RestRoutes.IsOfAdapter(address.Interaction) => Refuse(FaultKind.NotSupported, "This operation is asked for by itself, and in no batch."),
         [_, _, "$meta-add" or "$meta-delete"] => Refuse(FaultKind.MethodNotAllowed, "Meta is part of a version and changes with a new one only. Update or patch the resource."),
-        [_, ..] when address.OtherMethods is { } methods =>
-            new Reading.Refused(new(FaultKind.MethodNotAllowed, $"This method does not go with this address, {methods} does. GET /fhir/metadata lists the interactions.") { Allow = methods }),
+        [_, ..] when RestRoutes.Allowed(method, segments) is { Length: > 0 } methods =>
+            Refuse(FaultKind.MethodNotAllowed, $"This method does not go with this address, {methods} does. GET /fhir/metadata lists the interactions."),
         _ => Refuse(FaultKind.Absent, "There is nothing at this address. GET /fhir/metadata lists the interactions."),
     };
 

@@ -1,4 +1,5 @@
 using KantaGateway.Fhir.Identifiers;
+using KantaGateway.Fhir.Interactions;
 using KantaGateway.Fhir.Outcomes;
 using KantaGateway.Fhir.Transport;
 using KantaGateway.Gateway.Formats;
@@ -42,8 +43,8 @@ public static class FaultWriter
         response.StatusCode = status;
         response.Headers[InternalHeaders.CorrelationId] = correlation;
         response.Headers.CacheControl = "no-store";
-        if (fault.Allow is { } methods)
-            response.Headers.Allow = methods;
+        if (fault.Kind == FaultKind.MethodNotAllowed)
+            response.Headers.Allow = RestRoutes.Allowed(context.Request.Method, RestRoutes.Segments(context.Request.Path.Value!));
         if (fault.RetryAfter is { } wait)
             response.Headers.RetryAfter = ((long)wait.TotalSeconds).ToString(System.Globalization.CultureInfo.InvariantCulture);
         else if (status == StatusCodes.Status503ServiceUnavailable)

@@ -149,10 +149,12 @@ public sealed class ChangeTests : IAsyncLifetime
     {
         var observation = _house.Observation("oma");
         observation["id"] = "my-own-id";
-        foreach (var (ifMatch, status) in new[] { (null, 428), ("W/\"1\"", 405) })
+        foreach (var (ifMatch, status, allowed) in new[] { (null, 428, null), ("W/\"1\"", 405, "DELETE, GET, HEAD, PATCH") })
         {
             var reply = await _house.Aurora.System.UpdateAsync("Observation", "my-own-id", HouseInMemory.Json(observation), ifMatch);
             Assert.True(reply.Status == status, reply.Text);
+            // Said by the repository, and passed on.
+            Assert.Equal(allowed, reply.Headers.GetValueOrDefault("Allow"));
             Assert.Contains("POST [Type]", reply.Text, StringComparison.Ordinal);
         }
     }

@@ -58,15 +58,17 @@ public abstract class ReadingTests : IAsyncLifetime
         Assert.True(KantaGateway.Fhir.Validation.KnownProfiles.PrepareAsync().IsCompletedSuccessfully);
 
     [Theory]
-    [InlineData("PATCH", "/fhir/Observation/x/_history/y", HttpStatusCode.MethodNotAllowed)]
-    [InlineData("GET", "/fhir", HttpStatusCode.MethodNotAllowed)]
+    [InlineData("PATCH", "/fhir/Observation/x/_history/y", HttpStatusCode.MethodNotAllowed, "GET, HEAD")]
+    [InlineData("GET", "/fhir", HttpStatusCode.MethodNotAllowed, "POST")]
+    [InlineData("DELETE", "/fhir/Provenance/x", HttpStatusCode.MethodNotAllowed, "GET, HEAD")]
     [InlineData("GET", "/fhir/Nonsense/x", HttpStatusCode.NotFound)]
     [InlineData("GET", "/fhir/Organization/x", HttpStatusCode.NotFound)]
-    [InlineData("GET", "/fhir/Observation/a/b/c/d/e", HttpStatusCode.MethodNotAllowed)]
-    public async Task Odd_requests_get_an_outcome(string method, string target, HttpStatusCode status)
+    [InlineData("GET", "/fhir/Observation/a/b/c/d/e", HttpStatusCode.MethodNotAllowed, "")]
+    public async Task Odd_requests_get_an_outcome(string method, string target, HttpStatusCode status, string? allowed = null)
     {
         var reply = await _world.SendAsync(_world.As(await _world.NewPersonAsync(), RepositoryWorld.Aurora).Grant, null, method, target);
         Assert.Equal(status, reply.Status);
+        Assert.Equal(allowed, reply.Headers.GetValueOrDefault("Allow"));
         Assert.Equal("OperationOutcome", (string)reply.Json["resourceType"]!);
         Assert.Equal("test-1", (string)reply.Json["id"]!);
     }
