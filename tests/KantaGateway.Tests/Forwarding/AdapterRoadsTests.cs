@@ -94,18 +94,10 @@ public sealed class AdapterRoadsTests(AdapterHouse shared)
     [Fact]
     public async Task What_a_document_says_is_disclosed_like_any_record_and_what_is_denied_is_not()
     {
-        Assert.Equal(200, (await SendAsync("$cda", Document)).Status);
-        var patient = (await FindAsync(Aurora, "Patient"))[0].GetProperty("id").GetString()!;
-        var composition = (await FindAsync(Aurora, "Composition"))[0].GetProperty("id").GetString()!;
-        Assert.Equal(201, (await House.Revontuli.System.CreateAsync("Patient", HouseInMemory.Json(HouseInMemory.Patient(_code)))).Status);
-        var visit = House.Encounter("1.2.246.10.99000022.14.2026." + _run, "in-progress");
-        visit["subject"] = new System.Text.Json.Nodes.JsonObject { ["reference"] = "Patient/" + patient };
-        Assert.Equal(201, (await House.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
-        var citizen = House.CitizenOf(patient);
-        await SeesAsync(false);
-        await House.DeclareAsync(Declarations.Informing(patient, DateTimeOffset.UtcNow), citizen);
-        await House.DeclareAsync(Declarations.Permit(patient, DateTimeOffset.UtcNow), citizen);
-        await SeesAsync(true);
+        var (patient, composition, citizen) = await ArchivedAsync();
+        await SeesAsync(House.Reader, composition, false);
+        await PermitAsync(patient, citizen);
+        await SeesAsync(House.Reader, composition, true);
 
         // Both are in the person's own log: the use that archived it, and the disclosure of each of its parts.
         var lines = (await House.Gateway.GetRequiredService<AccessLog>().ForPersonAsync(citizen)).Lines;
@@ -118,27 +110,26 @@ public sealed class AdapterRoadsTests(AdapterHouse shared)
 
         // Each part of the document is of its service event, and so is its original.
         await House.DeclareAsync(Declarations.Denial(patient, new DenialTarget.OfServiceEvent("1.2.246.10.99000011.14.2026." + _run), DateTimeOffset.UtcNow), citizen);
-        await SeesAsync(false);
+        await SeesAsync(House.Reader, composition, false);
         Assert.Equal(200, (await AsDocumentAsync(Aurora, composition)).Status);
 
         // What is not yet released to the person is none for the person either.
         Assert.Equal((200, 404), (await AsDocumentAsync(citizen, composition), await AsDocumentAsync(citizen, _unknown)));
-        var delayed = await Aurora.SendAsync(HttpMethod.Patch, "Composition/" + composition, """[{"op":"add","path":"/meta/security","value":[{"system":"https://hl7.fi/fhir/finnish-base-profiles/CodeSystem/fi-base-release-for-patient-viewing-cs","code":"1"}]}]"""u8.ToArray(),
-            [("If-Match", (await Aurora.SendAsync(HttpMethod.Get, "Composition/" + composition)).ETag!)], "application/json-patch+json");
-        Assert.True(delayed.Status == 200, delayed.ToString());
+        await LabelAsync("Composition/" + composition, "https://hl7.fi/fhir/finnish-base-profiles/CodeSystem/fi-base-release-for-patient-viewing-cs", "1");
         Assert.Equal(404, await AsDocumentAsync(citizen, composition));
+    }
 
-        async Task SeesAsync(bool isSeen)
-        {
-            foreach (var type in new[] { "Composition", "Condition", "DocumentReference" })
-                Assert.Equal((type, isSeen ? 1 : 0), (type, await FoundAsync(House.Reader, type)));
-            var document = await AsDocumentAsync(House.Reader, composition);
-            Assert.True(document.Status == (isSeen ? 200 : 404), document.ToString());
-            Assert.Equal(isSeen, document.Headers.ContainsKey(Receipt.Header));
-            // As it is of an id that was never given out, to the byte.
-            if (!isSeen)
-                Assert.Null(Appearance.Difference(Appearance.Of(document, composition), Appearance.Of(await AsDocumentAsync(House.Reader, _unknown), _unknown)));
-        }
+    /// <summary>Act 703/2023 §26.2: an entry of psychiatry is withheld with what refers to it, from every register until the person confirms; so the document is none.</summary>
+    [Fact]
+    public async Task A_document_of_specially_protected_entries_is_none_to_who_may_not_see_them()
+    {
+        var (patient, composition, citizen) = await ArchivedAsync();
+        await PermitAsync(patient, citizen);
+        var labelled = "Condition/" + (await FindAsync(Aurora, "Condition"))[0].GetProperty("id").GetString();
+        await LabelAsync(labelled, "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "N");
+        await SeesAsync(House.Reader, composition, true);
+        await LabelAsync(labelled, "http://terminology.hl7.org/CodeSystem/v3-ActCode", "PSY");
+        await SeesAsync(House.Reader, composition, false, "Composition", "Condition");
     }
 
     [Fact]
@@ -223,6 +214,44 @@ public sealed class AdapterRoadsTests(AdapterHouse shared)
     /// <summary>Of this test's own person, document and visit.</summary>
     private byte[] Mine(string document) => Encoding.UTF8.GetBytes(document.Replace("290280-9011", _code, StringComparison.Ordinal).Replace("extension=\"42\"", $"extension=\"{_run}\"", StringComparison.Ordinal).Replace("extension=\"7\"", $"extension=\"{_run}\"", StringComparison.Ordinal)
         .Replace("root=\"1.2.246.10.99000011.11.2026.42.1\"", $"root=\"1.2.246.10.99000011.11.2026.{_run}.1\"", StringComparison.Ordinal));
+
+    /// <summary>The document of one clinic, of a person whom another has in its care.</summary>
+    private async Task<(string Patient, string Composition, Requester Citizen)> ArchivedAsync()
+    {
+        Assert.Equal(200, (await SendAsync("$cda", Document)).Status);
+        var patient = (await FindAsync(Aurora, "Patient"))[0].GetProperty("id").GetString()!;
+        Assert.Equal(201, (await House.Revontuli.System.CreateAsync("Patient", HouseInMemory.Json(HouseInMemory.Patient(_code)))).Status);
+        var visit = House.Encounter("1.2.246.10.99000022.14.2026." + _run, "in-progress");
+        visit["subject"] = new System.Text.Json.Nodes.JsonObject { ["reference"] = "Patient/" + patient };
+        Assert.Equal(201, (await House.Revontuli.System.CreateAsync("Encounter", HouseInMemory.Json(visit))).Status);
+        return (patient, (await FindAsync(Aurora, "Composition"))[0].GetProperty("id").GetString()!, House.CitizenOf(patient));
+    }
+
+    private async Task PermitAsync(string patient, Requester citizen)
+    {
+        await House.DeclareAsync(Declarations.Informing(patient, DateTimeOffset.UtcNow), citizen);
+        await House.DeclareAsync(Declarations.Permit(patient, DateTimeOffset.UtcNow), citizen);
+    }
+
+    /// <summary>Whether what was archived is found, and given as a document.</summary>
+    private async Task SeesAsync(FhirSession reader, string composition, bool isSeen, params string[] types)
+    {
+        foreach (var type in types.Length > 0 ? types : ["Composition", "Condition", "DocumentReference"])
+            Assert.Equal((type, isSeen ? 1 : 0), (type, await FoundAsync(reader, type)));
+        var document = await AsDocumentAsync(reader, composition);
+        Assert.True(document.Status == (isSeen ? 200 : 404), document.ToString());
+        Assert.Equal(isSeen, document.Headers.ContainsKey(Receipt.Header));
+        // As it is of an id that was never given out, to the byte.
+        if (!isSeen)
+            Assert.Null(Appearance.Difference(Appearance.Of(document, composition), Appearance.Of(await AsDocumentAsync(reader, _unknown), _unknown)));
+    }
+
+    private async Task LabelAsync(string target, string system, string code)
+    {
+        var patch = $$"""[{"op":"add","path":"/meta/security","value":[{"system":"{{system}}","code":"{{code}}"}]}]""";
+        var labelled = await Aurora.SendAsync(HttpMethod.Patch, target, Encoding.UTF8.GetBytes(patch), [("If-Match", (await Aurora.SendAsync(HttpMethod.Get, target)).ETag!)], "application/json-patch+json");
+        Assert.True(labelled.Status == 200, labelled.ToString());
+    }
 
     private Task<FhirReply> SendAsync(string operation, byte[] document) => Aurora.SendAsync(HttpMethod.Post, operation, document, Json, CdaAdapter.ContentType);
 

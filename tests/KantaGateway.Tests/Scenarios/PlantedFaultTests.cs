@@ -1,5 +1,6 @@
 using KantaGateway.Fhir.Identifiers;
 using KantaGateway.Harness.Clients;
+using KantaGateway.Harness.Simulation;
 using KantaGateway.Harness.Verification;
 
 namespace KantaGateway.Tests.Scenarios;
@@ -28,6 +29,56 @@ public sealed class PlantedFaultTests(SharedHost host)
             Assert.False(PersonalIdentityCode.Occurs(text), "an identity code in a report");
             foreach (var token in known.Tokens)
                 Assert.DoesNotContain(token, text, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>What goes wrong below HTTP: at a server of its own, which answers everybody 200.</summary>
+    [Theory]
+    [InlineData("connection.tls", Misbehaviour.ExpiredCertificate, "NotTimeValid")]
+    [InlineData("connection.plain", null, "no answer in the clear")]
+    public async Task A_server_is_caught_whose_connections_do_not_hold(string id, Misbehaviour? how, string said)
+    {
+        using var folder = new TemporaryFolder();
+        await using var standIn = await StandIn.StartAsync(folder.Path, RunningHost.FreePorts());
+        using var plain = new PlainServer();
+        var known = new DevFolder(folder.Path);
+        foreach (var isAtFault in new[] { false, true })
+        {
+            if (isAtFault && how is { } misbehaves)
+                standIn.Misbehave(misbehaves, -1);
+            using var clinic = ClinicClient.Open(known, StandInFolder.Clinic, isAtFault && how is null ? plain.Address : standIn.Address);
+            var steps = new Steps(selection: Selection.Of([id]));
+            await ConnectionChecks.RunAsync(steps, clinic, "x", default);
+            var result = Assert.Single(steps.Results);
+            Assert.Equal((id, isAtFault ? StepOutcome.Failed : StepOutcome.Passed), (result.Check.Id, result.Outcome));
+            if (isAtFault)
+                Assert.Contains(said, result.Problem, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>Answers one caller in the clear.</summary>
+    private sealed class PlainServer : IDisposable
+    {
+        private readonly System.Net.Sockets.TcpListener _listener = new(System.Net.IPAddress.Loopback, 0);
+
+        public PlainServer()
+        {
+            _listener.Start();
+            _ = AnswerAsync();
+        }
+
+        public Uri Address => new($"https://{_listener.LocalEndpoint}");
+
+        public void Dispose() => _listener.Dispose();
+
+        private async Task AnswerAsync()
+        {
+            using var caller = await _listener.AcceptTcpClientAsync();
+            using var asked = new StreamReader(caller.GetStream(), leaveOpen: true);
+            while (await asked.ReadLineAsync() is { Length: > 0 })
+            {
+            }
+            await caller.GetStream().WriteAsync("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"u8.ToArray());
         }
     }
 
