@@ -4,6 +4,7 @@
 #                                    # KANTA_SIGNING_KEY=FILE (P-256, PEM): provenance.dsse.json too, the statement in a signed envelope (DSSE)
 #   infra/release.sh verify OUT [PUBLIC_KEY]   # that the archives are those of the provenance, and with a key that it is signed
 #   infra/release.sh publish OUT [false]   # the parts alone; with false not compiled ahead
+#   infra/release.sh pack OUT        # what vendors are given: NuGet packages of the client and of what it needs of ours, with their symbols
 #   infra/release.sh reproduce       # makes all twice, in folders of different names and depth, and compares every file; the result goes to infra/release.last.txt
 # Who has the commit, the SDK of the provenance and this script comes to the same bytes.
 set -euo pipefail
@@ -11,14 +12,15 @@ cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 declare -A project=([gateway]=gateway/KantaGateway.Gateway [repository]=fhir-adapters/KantaGateway.Repository [keys]=fhir-adapters/KantaGateway.Keys)
 parts=(gateway repository keys)
+# Once: what is committed while it runs is not of this release.
+commit=$(git rev-parse HEAD)
 fail() { echo "release.sh: $*" >&2; exit 1; }
 
 # The parts, from a copy of the sources in FOLDER: nothing of this working folder gets in.
 publish() {
-    local folder=$1 out=$2 ahead=${3:-true} commit
-    commit=$(git rev-parse HEAD)
+    local folder=$1 out=$2 ahead=${3:-true}
     mkdir -p "$folder" "$out"
-    git archive HEAD gateway fhir-adapters Directory.Build.props Directory.Packages.props global.json .editorconfig | tar x -C "$folder"
+    git archive "$commit" gateway fhir-adapters Directory.Build.props Directory.Packages.props global.json .editorconfig | tar x -C "$folder"
     # First exactly what is locked, with its hashes. Lock files are of no platform, so restoring for one would have to change them: the same versions are taken then, which are here already.
     for part in "${parts[@]}"; do
         dotnet restore "$folder/${project[$part]}" --locked-mode --nologo -v q -nodeReuse:false > "$out/$part.log" 2>&1 || { tail -n 20 "$out/$part.log" >&2; fail "$part is not what its lock file says"; }
@@ -32,8 +34,21 @@ publish() {
         rm "$out/$part.log"
         rm -f "$out/$part"/appsettings*.json "$out/$part"/*.staticwebassets.endpoints.json "$out/$part"/web.config
         # Order, times and owners of the archive follow from the commit alone.
-        tar c --sort=name --format=gnu --mtime="@$(git show -s --format=%ct HEAD)" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -C "$out" -f "$out/$part.tar" "$part"
+        tar c --sort=name --format=gnu --mtime="@$(git show -s --format=%ct "$commit")" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -C "$out" -f "$out/$part.tar" "$part"
     done
+}
+
+# The vendors' client, and the check of receipts that it depends on, from a copy of the sources likewise.
+pack() {
+    local folder=$1 out=$2
+    mkdir -p "$folder" "$out"
+    git archive "$commit" gateway fhir-adapters Directory.Build.props Directory.Packages.props global.json .editorconfig | tar x -C "$folder"
+    for name in gateway/KantaGateway.Audit fhir-adapters/KantaGateway.Client; do
+        dotnet restore "$folder/$name" --locked-mode --nologo -v q -nodeReuse:false > "$out/log" 2>&1 \
+            && dotnet pack "$folder/$name" --no-restore -c Release -o "$out" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false -p:ContinuousIntegrationBuild=true -p:DeterministicSourcePaths=false "-p:PathMap=$(realpath "$folder")=/_" \
+                -p:EnableSourceControlManagerQueries=false "-p:SourceRevisionId=$commit" -p:RunAnalyzers=false > "$out/log" 2>&1 || { tail -n 20 "$out/log" >&2; fail "$name could not be packed"; }
+    done
+    rm "$out/log"
 }
 
 # Packages of each part, with versions, hashes and licences, as CycloneDX.
@@ -42,18 +57,19 @@ materials() {
     # Of the restored projects, so of the versions and hashes that are locked.
     dotnet tool restore > /dev/null
     for part in "${parts[@]}"; do
-        dotnet tool run dotnet-CycloneDX -- "${project[$part]}/KantaGateway.${project[$part]##*.}.csproj" -rs -dpr -ns -sn "kanta-$part" -sv "$(git rev-parse --short HEAD)" -o "$out" -fn "$part.cdx.json" -F Json > "$out/$part.sbom.log" 2>&1 \
+        dotnet restore "${project[$part]}" --locked-mode --nologo -v q -nodeReuse:false > "$out/$part.sbom.log" 2>&1 || { tail -n 20 "$out/$part.sbom.log" >&2; fail "$part is not what its lock file says"; }
+        dotnet tool run dotnet-CycloneDX -- "${project[$part]}/KantaGateway.${project[$part]##*.}.csproj" -rs -dpr -ns -sn "kanta-$part" -sv "$(git rev-parse --short "$commit")" -o "$out" -fn "$part.cdx.json" -F Json > "$out/$part.sbom.log" 2>&1 \
             || { tail -n 20 "$out/$part.sbom.log" >&2; fail "no bill of materials of $part"; }
         rm "$out/$part.sbom.log"
     done
 }
 
 provenance() {
-    python3 - "$1" "$(git rev-parse HEAD)" "$(dotnet --version)" <<'PY'
+    python3 - "$1" "$commit" "$(dotnet --version)" <<'PY'
 import hashlib, json, pathlib, subprocess, sys
 out, commit, sdk = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 digest = lambda file: hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
-at = subprocess.check_output(["git", "show", "-s", "--format=%cI", "HEAD"], text=True).strip()
+at = subprocess.check_output(["git", "show", "-s", "--format=%cI", commit], text=True).strip()
 # What the build takes from outside, each with the hash that its lock file has.
 packages = {}
 for lock in subprocess.check_output(["git", "ls-files", "gateway/*packages.lock.json", "fhir-adapters/*packages.lock.json"], text=True).split():
@@ -117,6 +133,9 @@ case ${1:-} in
     publish)
         work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
         publish "$work/source" "$(realpath -m "${2:?a folder}")" "${3:-true}" ;;
+    pack)
+        work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+        pack "$work/source" "$(realpath -m "${2:?a folder}")" ;;
     verify) verify "${2:?a folder}" "${3:-}" ;;
     reproduce)
         work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
@@ -125,17 +144,17 @@ case ${1:-} in
         openssl ecparam -name prime256v1 -genkey -noout -out "$work/signing.key" && openssl pkey -in "$work/signing.key" -pubout -out "$work/signing.pem"
         materials "$work/first"; KANTA_SIGNING_KEY=$work/signing.key provenance "$work/first"
         {
-            printf '%s, commit %s, SDK %s, infra/release.sh reproduce\n' "$(date -u +%F)" "$(git rev-parse --short HEAD)" "$(dotnet --version)"
+            printf '%s, commit %s, SDK %s, infra/release.sh reproduce\n' "$(date -u +%F)" "$(git rev-parse --short "$commit")" "$(dotnet --version)"
             for part in "${parts[@]}"; do
                 one=$(sha256sum < "$work/first/$part.tar") other=$(sha256sum < "$work/second/$part.tar")
                 echo "$part: $(find "$work/first/$part" -type f | wc -l) files, $(du -sm "$work/first/$part" | cut -f1) MiB, $([ "$one" = "$other" ] && echo "the same bytes, archive sha256 ${one%% *}" || echo DIFFERENT)"
                 echo "$part: $(python3 -c 'import json, sys; b = json.load(open(sys.argv[1])); print(b["bomFormat"], b["specVersion"] + ",", len(b["components"]), "components,", sum(1 for c in b["components"] if c.get("licenses")), "with a licence")' "$work/first/$part.cdx.json")"
             done
-            diff -rq "$work/first" "$work/second" | grep -vE 'Only in .*first: .*(json|SHA256SUMS)$' || true
+            (cd "$work" && diff -rq first second) | grep -vE 'Only in first: .*(json|SHA256SUMS)$' || true
             verify "$work/first" "$work/signing.pem"
             # And what was changed is noticed.
             printf x >> "$work/first/keys.tar"; verify "$work/first" "$work/signing.pem" 2>&1 | sed 's/^/after a byte was added: /' || true
         } | tee infra/release.last.txt
         ! grep -q DIFFERENT infra/release.last.txt ;;
-    *) fail "make OUT, verify OUT [PUBLIC_KEY] or reproduce" ;;
+    *) fail "make OUT, verify OUT [PUBLIC_KEY], publish OUT [false], pack OUT or reproduce" ;;
 esac
