@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Holds what runs the product against the tools there are: YAML, Compose, Kubernetes' schemas, HAProxy, systemd, images, shell scripts. What a tool is missing for is said, and is no success.
-#   infra/packaging.sh [quick]  # quick: no images, for which the product is compiled; the result goes to infra/packaging.last.txt
+# Holds what runs the product, and what vendors are given, against the tools there are: YAML, Compose, Kubernetes' schemas, HAProxy, systemd, images, shell scripts, NuGet. What a tool is missing for is said, and is no success.
+#   infra/packaging.sh [quick]  # quick: no images and no NuGet packages, for which the product is compiled; the result goes to infra/packaging.last.txt
+#   PUBLISHED=FOLDER infra/packaging.sh   # images of FOLDER/true, which infra/release.sh publish has made before
 # Root on Debian: what is missing is installed (yamllint, docker-compose, haproxy, shellcheck, buildah), and from npm Kubernetes' models, which have its schemas.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
@@ -94,10 +95,55 @@ if command -v systemd-analyze > /dev/null; then for part in gateway repository k
 # :: Shell scripts
 if command -v shellcheck > /dev/null; then check "shellcheck" shellcheck -S warning infra/packaging.sh infra/release.sh infra/rolling.sh infra/start.sh; else lacking shellcheck "not to be had"; fi
 
+# :: NuGet: the vendors' client as infra/release.sh pack makes it, and the sample of it built on the packages alone, as a vendor's project is
+packages_hold() {
+    local out=$work/nuget version=1.0.0
+    infra/release.sh pack "$out" > /dev/null || return 1
+    python3 - "$out" "$version" <<'PY' || return 1
+import pathlib, re, sys, xml.etree.ElementTree as xml, zipfile
+out, version, wrong = pathlib.Path(sys.argv[1]), sys.argv[2], []
+wanted = {"KantaGateway.Client": {"KantaGateway.Audit", "Hl7.Fhir.R4", "Microsoft.Extensions.Http.Resilience", "Microsoft.IdentityModel.JsonWebTokens"}, "KantaGateway.Audit": {"BouncyCastle.Cryptography", "NSec.Cryptography"}}
+for name, asked in wanted.items():
+    with zipfile.ZipFile(out / f"{name}.{version}.nupkg") as package, zipfile.ZipFile(out / f"{name}.{version}.snupkg") as symbols:
+        spec = xml.fromstring(re.sub(r' xmlns="[^"]*"', "", package.read(f"{name}.nuspec").decode("utf-8-sig"), count=1)).find("metadata")
+        told = {one.get("id") for one in spec.iter("dependency")}
+        files = set(package.namelist())
+        wrong += [f"{name} has no {what}" for what, has in {
+            "description of its own": spec.findtext("description") not in (None, "", "Package Description"),
+            "README": spec.findtext("readme") in files,
+            "documentation": f"lib/net10.0/{name}.xml" in files,
+            "symbols": f"lib/net10.0/{name}.pdb" in symbols.namelist(),
+        }.items() if not has]
+        wrong += [f"{name} depends on {one} more" for one in sorted(told - asked)] + [f"{name} does not depend on {one}" for one in sorted(asked - told)]
+        wrong += [f"{name} tells where it was made" for file in (package, symbols) for one in file.namelist() if one.endswith((".dll", ".pdb", ".xml", ".nuspec")) and str(pathlib.Path.cwd()).encode() in file.read(one)]
+sys.exit("; ".join(wrong) or None)
+PY
+    mkdir "$work/vendor" && cp tests/KantaGateway.ClientSample/Program.cs "$work/vendor" || return 1
+    cat > "$work/vendor/Vendor.csproj" <<XML
+<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup><OutputType>Exe</OutputType><TargetFramework>net10.0</TargetFramework><ImplicitUsings>enable</ImplicitUsings><Nullable>enable</Nullable><TreatWarningsAsErrors>true</TreatWarningsAsErrors></PropertyGroup>
+  <ItemGroup><PackageReference Include="KantaGateway.Client" Version="[$version]" /></ItemGroup>
+</Project>
+XML
+    # Ours come from the folder alone, what they need from where this machine has it.
+    cat > "$work/vendor/NuGet.config" <<XML
+<configuration>
+  <packageSources><add key="made" value="$out" /></packageSources>
+  <packageSourceMapping><packageSource key="made"><package pattern="KantaGateway.*" /></packageSource><packageSource key="nuget.org"><package pattern="*" /></packageSource></packageSourceMapping>
+  <fallbackPackageFolders><add key="here" value="${NUGET_PACKAGES:-$HOME/.nuget/packages}" /></fallbackPackageFolders>
+</configuration>
+XML
+    NUGET_PACKAGES=$work/vendor/packages dotnet build "$work/vendor" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false || return 1
+    # And runs, as far as it does without a gateway's folder.
+    dotnet "$work/vendor/bin/Debug/net10.0/Vendor.dll" "$work/nowhere" https://localhost 0 > "$work/vendor/said" 2>&1; grep -q "$work/nowhere/clinics/aurora" "$work/vendor/said" || { tail -n 5 "$work/vendor/said"; return 1; }
+    echo "$(find "$out" -name '*.nupkg' -printf '%f ')with symbols, README and what they need; the sample is built on them alone, and runs"
+}
+if [ "${1:-}" = quick ]; then lacking "NuGet" "quick"; else check "dotnet pack, and a vendor's project on it" packages_hold; fi
+
 # :: Images: built from what is released, on a base that is made here of this machine's runtime, for the real one cannot be fetched everywhere; then run without root on a root that cannot be written to
 images_build() {
     local out=$work/out container part
-    infra/release.sh publish "$out" > /dev/null || return 1
+    if [ -n "${PUBLISHED:-}" ]; then cp -r "$PUBLISHED/true" "$out"; else infra/release.sh publish "$out" > /dev/null || return 1; fi
     mkdir -p "$work/base"/{etc,usr/bin,usr/share,tmp,lib,lib64,usr/lib}
     echo 'app:x:1654:1654::/app:/sbin/nologin' > "$work/base/etc/passwd"; echo 'app:x:1654:' > "$work/base/etc/group"
     cp -r "$(dirname "$(readlink -f "${DOTNET:-/usr/bin/dotnet}")")" "$work/base/usr/share/dotnet"; rm -rf "$work/base/usr/share/dotnet"/{sdk,sdk-manifests,packs,templates}
