@@ -159,6 +159,27 @@ public sealed class CitizenClient : IDisposable
         ];
     }
 
+    /// <summary>Opens the address to which an app has sent the browser, and allows what it asks for.</summary>
+    /// <param name="app">Where the app waits; its site need not be there.</param>
+    /// <returns>The address by which the browser comes back to the app.</returns>
+    public async Task<Uri> AllowAppAsync(string address, Uri app, CancellationToken cancel = default)
+    {
+        var page = await GetAsync(address, cancel).ConfigureAwait(false);
+        var form = page.Form("authorize-form") ?? throw new PortalException("a form #authorize-form", page);
+        var answer = await SubmitAsync(form, new() { ["answer"] = "allow" }, app, cancel).ConfigureAwait(false);
+        return IsAt(app, answer.Address) ? answer.Address : throw new PortalException("to be sent back to the app", answer);
+    }
+
+    /// <summary>Ends what an app has been given.</summary>
+    public async Task EndAppAsync(string app, CancellationToken cancel = default)
+    {
+        var page = await GetAsync("/apps", cancel).ConfigureAwait(false);
+        var form = page.Forms.FirstOrDefault(f => f.Fields.GetValueOrDefault("client") == app) ?? throw new PortalException($"a form with client={app}", page);
+        var answer = await SubmitAsync(form, [], cancel).ConfigureAwait(false);
+        if (answer.Status != 200 || answer.With("data-app").Any(a => a["data-app"] == app))
+            throw new PortalException("the app to be gone from the list", answer);
+    }
+
     /// <summary>Fetches a page of the portal, or any absolute address, following redirects.</summary>
     public Task<Page> GetAsync(string address, CancellationToken cancel = default) =>
         FollowAsync(new HttpRequestMessage(HttpMethod.Get, new Uri(Target, address)), cancel);
@@ -171,16 +192,18 @@ public sealed class CitizenClient : IDisposable
         new HttpRequestMessage(HttpMethod.Post, new Uri(Target, path)) { Content = new StringContent(json, Encoding.UTF8, contentType) }, cancel);
 
     /// <summary>Sends a form with its hidden fields and the given ones.</summary>
-    public async Task<Page> SubmitAsync(PageForm form, Dictionary<string, string> fields, CancellationToken cancel = default)
+    public Task<Page> SubmitAsync(PageForm form, Dictionary<string, string> fields, CancellationToken cancel = default) => SubmitAsync(form, fields, null, cancel);
+
+    private async Task<Page> SubmitAsync(PageForm form, Dictionary<string, string> fields, Uri? until, CancellationToken cancel)
     {
         var all = new Dictionary<string, string>(form.Fields);
         foreach (var (name, value) in fields)
             all[name] = value;
         if (form.Method == HttpMethod.Post)
-            return await FollowAsync(new HttpRequestMessage(HttpMethod.Post, form.Action) { Content = new FormUrlEncodedContent(all) }, cancel).ConfigureAwait(false);
+            return await FollowAsync(new HttpRequestMessage(HttpMethod.Post, form.Action) { Content = new FormUrlEncodedContent(all) }, cancel, until).ConfigureAwait(false);
         using var query = new FormUrlEncodedContent(all);
         var address = new UriBuilder(form.Action) { Query = await query.ReadAsStringAsync(cancel).ConfigureAwait(false) };
-        return await FollowAsync(new HttpRequestMessage(HttpMethod.Get, address.Uri), cancel).ConfigureAwait(false);
+        return await FollowAsync(new HttpRequestMessage(HttpMethod.Get, address.Uri), cancel, until).ConfigureAwait(false);
     }
 
     public void Dispose() => _http.Dispose();
@@ -199,7 +222,8 @@ public sealed class CitizenClient : IDisposable
             throw new PortalException($"#{formId} to be accepted", answer);
     }
 
-    private async Task<Page> FollowAsync(HttpRequestMessage request, CancellationToken cancel)
+    /// <param name="until">Where it stops, without asking for anything there.</param>
+    private async Task<Page> FollowAsync(HttpRequestMessage request, CancellationToken cancel, Uri? until = null)
     {
         for (var i = 0; i < MostRedirects; i++)
         {
@@ -208,11 +232,16 @@ public sealed class CitizenClient : IDisposable
             using var response = await _http.SendAsync(request, cancel).ConfigureAwait(false);
             if ((int)response.StatusCode is < 301 or > 308 || response.Headers.Location is not { } location)
                 return new(request.RequestUri!, (int)response.StatusCode, await response.Content.ReadAsStringAsync(cancel).ConfigureAwait(false));
+            var next = new Uri(request.RequestUri!, location);
+            if (until is not null && IsAt(until, next))
+                return new(next, (int)response.StatusCode, "");
             // 307 and 308 would keep the method; neither portal nor broker uses them after a form.
-            request = new(HttpMethod.Get, new Uri(request.RequestUri!, location));
+            request = new(HttpMethod.Get, next);
         }
         throw new HttpRequestException($"More than {MostRedirects} redirects.");
     }
+
+    private static bool IsAt(Uri place, Uri address) => address.GetLeftPart(UriPartial.Path) == place.AbsoluteUri;
 
     private static string? NullIfEmpty(string text) => text.Length == 0 ? null : text;
 }

@@ -66,6 +66,9 @@ public sealed class DevFolder
 
     public IReadOnlyList<CitizenEntry> Citizens => Read<CitizenEntry[]>("citizens.json");
 
+    /// <summary>Position of the first adult among <see cref="Citizens"/>; 0 where there is none.</summary>
+    public int FirstAdult => Citizens.Select(static (c, i) => (c.Role, i)).FirstOrDefault(static c => c.Role.Contains("adult", StringComparison.OrdinalIgnoreCase)).i;
+
     public IReadOnlyList<ProfessionalEntry> Professionals => Read<ProfessionalEntry[]>("professionals.json");
 
     /// <summary>Names of the clinics' folders, sorted.</summary>

@@ -38,6 +38,7 @@ public sealed partial record Check(string Id, string Source, string Advice, bool
         new("smart.assertion-life", Smart, "Refuse client assertions that live for more than five minutes."),
         new("smart.assertion-audience", "RFC 7523 §3", "Take client assertions for the own token endpoint alone."),
         new("smart.unregistered-key", Smart, "Verify client assertions by registered keys alone."),
+        new("smart.app-launch", "SMART App Launch 2.2; RFC 7636; RFC 7009; Act 703/2023 §9", "Give a citizen's app a token for what the citizen allowed and no more, only with the verifier of its own request, and refuse it from the answer on by which the app or the citizen has ended it."),
         new("smart.scope", "RFC 6749 §3.3; Act 703/2023 §9", "Let a token do what its scope says and no more."),
 
         new("fhir.patient", Http, "Register a Patient with 201 and Location, and create an Encounter of theirs."),

@@ -110,6 +110,7 @@ public sealed class FurtherChecks : IDisposable
             await NoTokenAsync(() => bare.RequestSystemTokenAsync(cancel: cancel), "no certificate").ConfigureAwait(false);
         }).ConfigureAwait(false);
         await steps.AlsoAsync("smart.scope", "lets a token do what its scope says and no more", () => ScopeAsync(cancel)).ConfigureAwait(false);
+        await AppChecks.RunAsync(steps, _clinic, cancel).ConfigureAwait(false);
         await steps.AlsoAsync("smart.discovery", "publishes what clients need, and nothing weaker than it promises", () => DiscoveryAsync(cancel)).ConfigureAwait(false);
         await steps.AlsoAsync("fhir.metadata", "says what it does in a CapabilityStatement", async () =>
         {

@@ -14,7 +14,7 @@ public sealed class Selection
     {
         ["archiver"] = ["connection", "smart", "fhir", "adapters", "audit.receipt", "load"],
         ["reader"] = ["connection", "smart", "search", "consent", "audit", "load"],
-        ["citizen-app"] = ["connection.tls", "connection.plain", "smart.discovery", "portal", "consent", "audit.access-log", "audit.receipt"],
+        ["citizen-app"] = ["connection.tls", "connection.plain", "smart.discovery", "smart.app-launch", "portal", "consent", "audit.access-log", "audit.receipt"],
     };
 
     /// <summary>The two words of the time before checks had ids.</summary>

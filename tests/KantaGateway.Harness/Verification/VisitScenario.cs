@@ -36,8 +36,7 @@ public sealed class VisitScenario : IDisposable
     {
         _archivist = ClinicClient.Open(folder, archivist, target);
         _reader = ClinicClient.Open(folder, reader, target);
-        var adult = folder.Citizens.Select((c, i) => (c.Role, i)).FirstOrDefault(c => c.Role.Contains("adult", StringComparison.OrdinalIgnoreCase)).i;
-        _citizen = new(folder, target, citizen ?? adult);
+        _citizen = new(folder, target, citizen ?? folder.FirstAdult);
         Professional = folder.ProfessionalOf(reader);
         _professional = _reader.Professional(Professional.Id);
     }

@@ -55,7 +55,7 @@ public sealed class VerificationReportTests
         Assert.Equal(["fhir.life", "smart.replay"], Check.All.Where(Selection.Of(["smart.replay,fhir.life"]).Has).Select(c => c.Id).Order());
         Assert.Contains("fhir.input-malformed-json", Check.All.Where(Selection.Of(["fhir.input"]).Has).Select(c => c.Id));
         Assert.DoesNotContain(Check.All.Where(Selection.Of([], "citizen-app").Has), c => c.Suite == "adapters");
-        Assert.Equal(["smart.discovery"], Check.All.Where(Selection.Of(["smart"], "citizen-app").Has).Select(c => c.Id));
+        Assert.Equal(["smart.app-launch", "smart.discovery"], Check.All.Where(Selection.Of(["smart"], "citizen-app").Has).Select(c => c.Id).Order());
         Assert.Throws<InvalidDataException>(() => Selection.Of(["smart.nothing"]));
         // A step of the story reaches those that come before it, and no later one.
         var denied = Selection.Of(["consent.denied"]);

@@ -38,6 +38,9 @@ sealed partial record PlantedFault(string Name, string Found, Func<Asked, Task<H
         new("takes assertions that live for hours", "smart.assertion-life", a => a.ForgiveTokenAsync(form => new JsonWebToken(form["client_assertion"]) is var jwt && jwt.ValidTo - jwt.ValidFrom > TimeSpan.FromMinutes(5))),
         new("takes assertions for other servers", "smart.assertion-audience", a => a.ForgiveTokenAsync(form => new JsonWebToken(form["client_assertion"]).Audiences.Single().Contains("elsewhere", StringComparison.Ordinal))),
         new("takes assertions under any key", "smart.unregistered-key", a => a.ForgiveTokenAsync(form => !a.Known.Assertions.Contains(form["client_assertion"]))),
+        new("goes on with an app that has ended", "smart.app-launch", a => a.ForgiveAsync(a.IsFhir && a.Bearer is { } token && a.Known.IssuedTo(token) == a.Line, 401, 200, Empty)),
+        new("gives an app more than was allowed", "smart.app-launch", a => a.ForgiveAsync(a.IsFhir, 403, 200, Empty)),
+        new("redeems an app's code for whoever has it", "smart.app-launch", a => a.ForgiveTokenAsync(form => form.ContainsKey("code_verifier"))),
         new("forgets what scope a token has", "smart.scope", a => a.ForgiveAsync(a.IsFhir, 403, 201, Person)),
 
         // :: FHIR
