@@ -133,13 +133,4 @@ sealed partial class KnownPeople
     }
 
     private static KeyBackendException Lacking() => new("The register was brought back from a backup: nobody new gets a number until it is known who may be missing.");
-
-    [LoggerMessage(1310, LogLevel.Critical, "The custody folder was brought back from a backup, or put back to an earlier state. People who were registered after it are looked for in the store; until a repository has told of everybody in it, nobody new gets a number.")]
-    private partial void LogLacking();
-
-    [LoggerMessage(1313, LogLevel.Critical, "Of {Count} records in the store it is not known whose they are: what says so is missing, or was changed. Nobody finds them by an identity code.")]
-    private partial void LogNobodys(int count);
-
-    [LoggerMessage(1311, LogLevel.Critical, "Of one person the store has a record under another number than the register: it was begun anew while the register lacked them. What is under the other number nobody finds by the identity code.")]
-    private partial void LogTwice();
 }

@@ -187,10 +187,4 @@ sealed partial class KnownPeople
 
     private async ValueTask<PersonalIdentityCode> CodeInAsync(byte[] record, Pseudonym number, CancellationToken cancel) =>
         await keys.OpenPersonAsync(PersonRecords.SealedIn(record), number, cancel).ConfigureAwait(false) ?? throw new KeyBackendException("An identity code in the register of people does not open: its wrapping key does not serve.");
-
-    [LoggerMessage(1309, LogLevel.Warning, "All {People} people are named with the pseudonym key of version {Named} now, and their identity codes sealed with the wrapping key of version {Sealed}.")]
-    private partial void LogWritten(int people, uint named, uint @sealed);
-
-    [LoggerMessage(1315, LogLevel.Critical, "The register of people is newer than the pseudonym key: keys from before a ceremony were brought back. Everybody is named anew with the one that serves; until that is done nobody new gets a number.")]
-    private partial void LogNameless();
 }

@@ -406,4 +406,21 @@ sealed partial class KnownPeople(string folder, PeopleFiles files, PersonRecords
     private static int PlaceOf(long record, int generation) => checked((int)(record << 1)) | (generation & 1);
 
     private PeopleEnd EndNow() => new(_generation, _whole.End, _next?.End);
+
+    // Of all parts of the class in one file: the generator takes those of several in no certain order, and the assembly would not be the same twice.
+
+    [LoggerMessage(1309, LogLevel.Warning, "All {People} people are named with the pseudonym key of version {Named} now, and their identity codes sealed with the wrapping key of version {Sealed}.")]
+    private partial void LogWritten(int people, uint named, uint @sealed);
+
+    [LoggerMessage(1315, LogLevel.Critical, "The register of people is newer than the pseudonym key: keys from before a ceremony were brought back. Everybody is named anew with the one that serves; until that is done nobody new gets a number.")]
+    private partial void LogNameless();
+
+    [LoggerMessage(1310, LogLevel.Critical, "The custody folder was brought back from a backup, or put back to an earlier state. People who were registered after it are looked for in the store; until a repository has told of everybody in it, nobody new gets a number.")]
+    private partial void LogLacking();
+
+    [LoggerMessage(1313, LogLevel.Critical, "Of {Count} records in the store it is not known whose they are: what says so is missing, or was changed. Nobody finds them by an identity code.")]
+    private partial void LogNobodys(int count);
+
+    [LoggerMessage(1311, LogLevel.Critical, "Of one person the store has a record under another number than the register: it was begun anew while the register lacked them. What is under the other number nobody finds by the identity code.")]
+    private partial void LogTwice();
 }
