@@ -5,7 +5,7 @@
 #   infra/release.sh verify OUT [PUBLIC_KEY]   # that the archives are those of the provenance, and with a key that it is signed
 #   infra/release.sh publish OUT [false]   # the parts alone; with false not compiled ahead
 #   infra/release.sh pack OUT        # what vendors are given: NuGet packages of the client and of what it needs of ours, with their symbols
-#   infra/release.sh reproduce       # makes all twice, in folders of different names and depth, and compares every file; the result goes to infra/release.last.txt
+#   infra/release.sh reproduce       # makes all twice, from nothing, and compares every file; the result goes to infra/release.last.txt
 # Who has the commit, the SDK of the provenance and this script comes to the same bytes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,12 +14,21 @@ declare -A project=([gateway]=gateway/KantaGateway.Gateway [repository]=fhir-ada
 parts=(gateway repository keys)
 # Once: what is committed while it runs is not of this release.
 commit=$(git rev-parse HEAD)
+# Where it is built belongs to the recipe: the names of tags on a page count the characters of what Razor generates before them, its path included, which no PathMap reaches.
+folder=/var/tmp/kanta-release
 fail() { echo "release.sh: $*" >&2; exit 1; }
+work=""
+trap '[ -z "$work" ] || rm -rf "$work" "$folder"' EXIT
+begin() {
+    mkdir -m 700 "$folder" || fail "$folder is there: another release is being made, or one was cut off"
+    work=$(mktemp -d)
+}
 
-# The parts, from a copy of the sources in FOLDER: nothing of this working folder gets in.
+# The parts, from a copy of the sources: nothing of this working folder gets in.
 publish() {
-    local folder=$1 out=$2 ahead=${3:-true}
-    mkdir -p "$folder" "$out"
+    local out=$1 ahead=${2:-true}
+    find "$folder" -mindepth 1 -delete
+    mkdir -p "$out"
     git archive "$commit" gateway fhir-adapters Directory.Build.props Directory.Packages.props global.json .editorconfig | tar x -C "$folder"
     # First exactly what is locked, with its hashes. Lock files are of no platform, so restoring for one would have to change them: the same versions are taken then, which are here already.
     for part in "${parts[@]}"; do
@@ -29,7 +38,7 @@ publish() {
     for part in "${parts[@]}"; do
         # Paths of this machine are mapped away; versions are those of Directory.Packages.props, direct and transitive ones.
         dotnet publish "$folder/${project[$part]}" -c Release -r linux-x64 --self-contained false -o "$out/$part" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false \
-            -p:PublishReadyToRun=$ahead -p:ContinuousIntegrationBuild=true -p:DeterministicSourcePaths=false "-p:PathMap=$(realpath "$folder")=/_" -p:EnableSourceControlManagerQueries=false "-p:SourceRevisionId=$commit" \
+            -p:PublishReadyToRun=$ahead -p:ContinuousIntegrationBuild=true -p:DeterministicSourcePaths=false "-p:PathMap=$folder=/_" -p:EnableSourceControlManagerQueries=false "-p:SourceRevisionId=$commit" \
             -p:UseAppHost=false -p:DebugType=none -p:GenerateDocumentationFile=false -p:RunAnalyzers=false -p:EnforceCodeStyleInBuild=false -p:RestorePackagesWithLockFile=false -p:RestoreLockedMode=false > "$out/$part.log" 2>&1 || { tail -n 20 "$out/$part.log" >&2; fail "$part could not be published"; }
         rm "$out/$part.log"
         rm -f "$out/$part"/appsettings*.json "$out/$part"/*.staticwebassets.endpoints.json "$out/$part"/web.config
@@ -40,12 +49,12 @@ publish() {
 
 # The vendors' client, and the check of receipts that it depends on, from a copy of the sources likewise.
 pack() {
-    local folder=$1 out=$2
-    mkdir -p "$folder" "$out"
+    local out=$1
+    mkdir -p "$out"
     git archive "$commit" gateway fhir-adapters Directory.Build.props Directory.Packages.props global.json .editorconfig | tar x -C "$folder"
     for name in gateway/KantaGateway.Audit fhir-adapters/KantaGateway.Client; do
         dotnet restore "$folder/$name" --locked-mode --nologo -v q -nodeReuse:false > "$out/log" 2>&1 \
-            && dotnet pack "$folder/$name" --no-restore -c Release -o "$out" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false -p:ContinuousIntegrationBuild=true -p:DeterministicSourcePaths=false "-p:PathMap=$(realpath "$folder")=/_" \
+            && dotnet pack "$folder/$name" --no-restore -c Release -o "$out" --nologo -v q -nodeReuse:false -p:UseSharedCompilation=false -p:ContinuousIntegrationBuild=true -p:DeterministicSourcePaths=false "-p:PathMap=$folder=/_" \
                 -p:EnableSourceControlManagerQueries=false "-p:SourceRevisionId=$commit" -p:RunAnalyzers=false > "$out/log" 2>&1 || { tail -n 20 "$out/log" >&2; fail "$name could not be packed"; }
     done
     rm "$out/log"
@@ -128,19 +137,19 @@ case ${1:-} in
     make)
         out=$(realpath -m "${2:?a folder}")
         [ ! -e "$out" ] || fail "$out is there"
-        work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-        publish "$work/source" "$out"; materials "$out"; provenance "$out"; verify "$out" ;;
+        begin
+        publish "$out"; materials "$out"; provenance "$out"; verify "$out" ;;
     publish)
-        work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-        publish "$work/source" "$(realpath -m "${2:?a folder}")" "${3:-true}" ;;
+        begin
+        publish "$(realpath -m "${2:?a folder}")" "${3:-true}" ;;
     pack)
-        work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-        pack "$work/source" "$(realpath -m "${2:?a folder}")" ;;
+        begin
+        pack "$(realpath -m "${2:?a folder}")" ;;
     verify) verify "${2:?a folder}" "${3:-}" ;;
     reproduce)
-        work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-        publish "$work/a" "$work/first"
-        publish "$work/another/and/deeper/source" "$work/second"
+        begin
+        publish "$work/first"
+        publish "$work/second"
         openssl ecparam -name prime256v1 -genkey -noout -out "$work/signing.key" && openssl pkey -in "$work/signing.key" -pubout -out "$work/signing.pem"
         materials "$work/first"; KANTA_SIGNING_KEY=$work/signing.key provenance "$work/first"
         {
