@@ -25,6 +25,8 @@ public sealed record ListedAccess(long Index, DateTimeOffset When, string Organi
 public sealed class PortalException(string expected, Page page)
     : Exception($"Expected {expected}; came {page.Status} at {page.Address.AbsolutePath}: {Excerpt(page)}")
 {
+    public int Status => page.Status;
+
     private static string Excerpt(Page page) => page.With("data-error").Any() || page.Status >= 400 ? page.Text[..Math.Min(page.Text.Length, 300)] : "a page without it";
 }
 
@@ -169,6 +171,10 @@ public sealed class CitizenClient : IDisposable
         var answer = await SubmitAsync(form, new() { ["answer"] = "allow" }, app, cancel).ConfigureAwait(false);
         return IsAt(app, answer.Address) ? answer.Address : throw new PortalException("to be sent back to the app", answer);
     }
+
+    /// <summary>Whether an app may be let at the own records now: not for some minutes after it was ended.</summary>
+    public async Task<bool> MayAllowAppAsync(string address, CancellationToken cancel = default) =>
+        !(await GetAsync(address, cancel).ConfigureAwait(false)).With("data-not-before").Any();
 
     /// <summary>Ends what an app has been given.</summary>
     public async Task EndAppAsync(string app, CancellationToken cancel = default)
