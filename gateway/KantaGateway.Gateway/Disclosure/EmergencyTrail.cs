@@ -63,23 +63,11 @@ public sealed class EmergencyTrail
     {
         if (_folder is null)
             throw new FaultException(Unavailable);
-        Span<byte> now = stackalloc byte[sizeof(long)];
-        BinaryPrimitives.WriteInt64LittleEndian(now, _time.GetUtcNow().UtcTicks);
-        var content = now.ToArray();
+        var now = _time.GetUtcNow();
         var (unit, self) = RecorderOf(professional);
         // Of one person several may have recorded some for the organisation, and each is reviewed by others.
         foreach (var (name, file) in (ReadOnlySpan<(string, string)>)[(NameOf(professional), person.Encode()), (NameOfOrganisation(professional), EmergencyMark.NameOf(person, unit, self))])
-            Try(() =>
-            {
-                var own = Path.Combine(_folder, name);
-                OwnerOnly.CreateFolder(own);
-                var mark = Path.Combine(own, file);
-                // Under a name of its own first: two gateways may mark one person at a time. What a kill leaves of it is no pseudonym's.
-                var beside = $"{mark}.{Guid.NewGuid():N}";
-                OwnerOnly.WriteWhole(beside, content);
-                File.Move(beside, mark, overwrite: true);
-                return true;
-            });
+            Try(() => { EmergencyMark.Make(Path.Combine(_folder, name), file, now); return true; });
         _clear.Set(NameOf(professional), DateTimeOffset.MinValue);
     }
 
@@ -161,11 +149,7 @@ public sealed class EmergencyTrail
         });
     }
 
-    private List<EmergencyMark> MarksIn(string name) => Try(() =>
-    {
-        var own = Path.Combine(_folder!, name);
-        return Directory.Exists(own) ? Directory.GetFiles(own).Select(EmergencyMark.Read).OfType<EmergencyMark>().ToList() : [];
-    });
+    private List<EmergencyMark> MarksIn(string name) => Try(() => EmergencyMark.AllIn(Path.Combine(_folder!, name)));
 
     private string NameOf(Requester professional) => Digest(_isNational ? professional.ProfessionalId! : $"{professional.Organisation}|{professional.ProfessionalId}");
 
@@ -190,7 +174,7 @@ public sealed class EmergencyTrail
     }
 }
 
-/// <summary>That an emergency of a person may wait for its review.</summary>
+/// <summary>That an emergency of a person may wait for its review, or a request for rectification for its answer.</summary>
 /// <param name="File">Where it is.</param>
 /// <param name="At">When it was made, UTC.</param>
 /// <param name="Unit">Digest of the unit for which it was recorded; null: the mark does not say.</param>
@@ -205,6 +189,27 @@ sealed record EmergencyMark(string File, Pseudonym Person, DateTimeOffset At, st
 
     /// <summary>File name of a mark that says for which unit and by whom the emergency was recorded.</summary>
     public static string NameOf(Pseudonym person, string unit, string professional) => string.Join(By, person.Encode(), unit, professional);
+
+    /// <summary>Makes one, or makes it anew; it is durable when this returns.</summary>
+    /// <param name="folder">Made where it is missing.</param>
+    /// <param name="name">The pseudonym as a file name, or <see cref="NameOf"/>.</param>
+    /// <param name="at">When, UTC.</param>
+    /// <exception cref="IOException">It may not be there.</exception>
+    public static void Make(string folder, string name, DateTimeOffset at)
+    {
+        OwnerOnly.CreateFolder(folder);
+        var content = new byte[sizeof(long)];
+        BinaryPrimitives.WriteInt64LittleEndian(content, at.UtcTicks);
+        var mark = Path.Combine(folder, name);
+        // Under a name of its own first: two gateways may mark one person at a time. What a kill leaves of it is no pseudonym's.
+        var beside = $"{mark}.{Guid.NewGuid():N}";
+        OwnerOnly.WriteWhole(beside, content);
+        System.IO.File.Move(beside, mark, overwrite: true);
+        OwnerOnly.FlushFolder(mark);
+    }
+
+    /// <summary>Those in a folder, in no order; none where there is no such folder.</summary>
+    public static List<EmergencyMark> AllIn(string folder) => Directory.Exists(folder) ? [.. Directory.GetFiles(folder).Select(Read).OfType<EmergencyMark>()] : [];
 
     /// <summary>Null: it is none, or has gone meanwhile.</summary>
     public static EmergencyMark? Read(string file)

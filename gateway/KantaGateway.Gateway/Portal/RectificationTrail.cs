@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
 using KantaGateway.Audit;
@@ -44,19 +43,10 @@ internal sealed class RectificationTrail
     {
         if (_folder is null)
             return;
-        var now = new byte[sizeof(long)];
-        BinaryPrimitives.WriteInt64LittleEndian(now, _time.GetUtcNow().UtcTicks);
         Try(() =>
         {
-            var own = FolderOf(asked);
             OwnerOnly.CreateFolder(_folder);
-            OwnerOnly.CreateFolder(own);
-            var mark = Path.Combine(own, person.Encode());
-            // Under a name of its own first: two gateways may mark one person at a time. What a kill leaves of it is no pseudonym's.
-            var beside = $"{mark}.{Guid.NewGuid():N}";
-            OwnerOnly.WriteWhole(beside, now);
-            File.Move(beside, mark, overwrite: true);
-            OwnerOnly.FlushFolder(mark);
+            EmergencyMark.Make(FolderOf(asked), person.Encode(), _time.GetUtcNow());
             return true;
         });
     }
@@ -64,7 +54,7 @@ internal sealed class RectificationTrail
     /// <summary>Of whom requests may wait in a register, those marked longest ago first.</summary>
     /// <exception cref="FaultException">It cannot be told.</exception>
     public IReadOnlyList<EmergencyMark> Of(AskedRegister asked) => _folder is null ? throw new FaultException(new(FaultKind.StoreUnavailable, "This gateway keeps no list of requests for rectification that wait: search person by person."))
-        : Try(() => Directory.Exists(FolderOf(asked)) ? [.. Directory.GetFiles(FolderOf(asked)).Select(EmergencyMark.Read).OfType<EmergencyMark>().OrderBy(static mark => mark.At)] : Array.Empty<EmergencyMark>());
+        : Try<IReadOnlyList<EmergencyMark>>(() => [.. EmergencyMark.AllIn(FolderOf(asked)).OrderBy(static mark => mark.At)]);
 
     /// <summary>Nothing that was asked of the register at the time of the mark waits any more: the mark goes, unless what it is of may still be on its way.</summary>
     public void Settled(EmergencyMark mark)
