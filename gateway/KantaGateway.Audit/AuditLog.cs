@@ -146,8 +146,14 @@ public sealed class AuditLog : IAsyncDisposable
             if (own is null || await _store.OfSubjectAsync(own, limit, beforeIndex, mostBytes).ConfigureAwait(false) is not { Count: > 0 } visits)
                 return others;
             // Either may have ended for its length, with the entry that was too much: together they are at the end before they come so far.
-            var left = mostBytes;
-            return [.. others.Concat(visits).OrderByDescending(static one => one.Index).Take(limit).TakeWhile(one => left >= 0 && (left -= one.Sealed.Length) is var _)];
+            var (all, left) = (new List<SealedEntry>(), mostBytes);
+            foreach (var entry in others.Concat(visits).OrderByDescending(static one => one.Index).Take(limit))
+            {
+                all.Add(entry);
+                if ((left -= entry.Sealed.Length) < 0)
+                    break;
+            }
+            return all;
         });
     }
 
