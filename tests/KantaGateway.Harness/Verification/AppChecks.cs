@@ -17,7 +17,7 @@ static class AppChecks
         await citizen.SignInAsync(cancel).ConfigureAwait(false);
 
         // Who has ended it a moment ago, in an earlier run, cannot let it in again yet: then that is what holds.
-        var first = await app.AskAsync("launch/patient " + Allowed, cancel).ConfigureAwait(false);
+        var first = await AskAsync(app, cancel).ConfigureAwait(false);
         if (!await citizen.MayAllowAppAsync(first, cancel).ConfigureAwait(false))
         {
             var letIn = true;
@@ -33,21 +33,24 @@ static class AppChecks
             return;
         }
 
-        var token = await LaunchAsync(app, citizen, patient, cancel).ConfigureAwait(false);
+        var token = await LaunchAsync(app, citizen, patient, first, cancel).ConfigureAwait(false);
         Expect.Refusal(await app.SearchAsync(token, "Condition", patient, cancel).ConfigureAwait(false), "a search beyond what was allowed", [403]);
         await app.RevokeAsync(token, cancel).ConfigureAwait(false);
         Expect.Status(await app.SearchAsync(token, "Observation", patient, cancel).ConfigureAwait(false), "a search with a token that the app has revoked", 401);
 
-        token = await LaunchAsync(app, citizen, patient, cancel).ConfigureAwait(false);
+        token = await LaunchAsync(app, citizen, patient, await AskAsync(app, cancel).ConfigureAwait(false), cancel).ConfigureAwait(false);
         await citizen.EndAppAsync(app.ClientId, cancel).ConfigureAwait(false);
         Expect.Status(await app.SearchAsync(token, "Observation", patient, cancel).ConfigureAwait(false), "a search after the citizen has ended it", 401);
     });
 
-    /// <summary>From the app's request to the first answer that gives something.</summary>
+    /// <returns>Where the citizen is sent to answer.</returns>
+    private static Task<string> AskAsync(AppClient app, CancellationToken cancel) => app.AskAsync("launch/patient " + Allowed, cancel);
+
+    /// <summary>From the citizen's answer to the app's request to the first answer that gives something.</summary>
+    /// <param name="address">Of the request.</param>
     /// <returns>The access token.</returns>
-    private static async Task<string> LaunchAsync(AppClient app, CitizenClient citizen, string patient, CancellationToken cancel)
+    private static async Task<string> LaunchAsync(AppClient app, CitizenClient citizen, string patient, string address, CancellationToken cancel)
     {
-        var address = await app.AskAsync("launch/patient " + Allowed, cancel).ConfigureAwait(false);
         var returned = await citizen.AllowAppAsync(address, app.Redirect, cancel).ConfigureAwait(false);
         var code = app.CodeIn(returned) ?? throw new ExpectationException("a code and the app's own state", "another answer");
         await RefusesAsync(() => app.RedeemAsync(code, AppClient.NewVerifier(), cancel)).ConfigureAwait(false);
